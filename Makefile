@@ -1,0 +1,182 @@
+# Makefile - builds libvalori and its tools, checks, installs.
+#
+# Sources are found, not listed: lib/*.c is the library, cmd/valori-*.c are the tools, the other cmd/*.c are
+# what the tools share, tests/*/test_*.c are test programs. All that is made lies in $(BUILD).
+
+BUILD ?= build
+-include $(BUILD)/config.mak
+
+# lib/valori.h says which version this is.
+version = $(shell sed -n 's/^\#define VALORI_VERSION_$(1)[[:space:]]*\([0-9]*\).*/\1/p' lib/valori.h 2>/dev/null)
+MAJOR := $(or $(call version,MAJOR),0)
+MINOR := $(or $(call version,MINOR),1)
+PATCH := $(or $(call version,PATCH),0)
+VERSION := $(MAJOR).$(MINOR).$(PATCH)
+
+WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wswitch-enum
+COMMON = -std=c11 $(CFLAGS) $(WARNINGS) $(WERROR) -ffile-prefix-map=$(CURDIR)/= -MMD -MP -I$(BUILD)
+HOSTED = $(COMMON) -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -pthread -fPIC -fvisibility=hidden
+
+LIB_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard lib/*.c)))
+TOOL_SOURCES := $(sort $(wildcard cmd/valori-*.c))
+TOOLS := $(patsubst cmd/%.c,$(BUILD)/%,$(TOOL_SOURCES))
+SHARED_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(TOOL_SOURCES),$(sort $(wildcard cmd/*.c))))
+
+STATIC := $(BUILD)/libvalori.a
+SONAME := libvalori.so.$(MAJOR)
+SHARED := $(BUILD)/libvalori.so.$(VERSION)
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all core test-programs bench demo check check-ci check-long deps deps-ci format install uninstall clean
+
+all: $(STATIC) $(SHARED) $(TOOLS) $(BUILD)/valori.pc
+
+# make runs configure by itself where nobody has; later with the same arguments whenever configure changed.
+ifeq ($(filter deps deps-ci clean format check-ci,$(MAKECMDGOALS)),)
+$(BUILD)/config.mak: configure
+	./configure $(or $(CONFIGURE_ARGS),--dir=$(BUILD)) $(if $(filter check demo,$(MAKECMDGOALS)),--install-deps)
+endif
+
+# ---- the library ----
+
+# The suffix of a file of kernels names the instructions it may use; everything else runs on the oldest machine.
+ifeq ($(ARCH),x86_64)
+$(BUILD)/%_sse4.o: KERNEL = -msse4.2
+$(BUILD)/%_avx2.o: KERNEL = -mavx2
+$(BUILD)/%_avx512.o: KERNEL = -mavx512f -mavx512vl -mavx512bw
+endif
+
+$(BUILD)/%.o: %.c $(BUILD)/config.mak
+	@mkdir -p $(@D)
+	$(CC) $(HOSTED) $(KERNEL) -Ilib $(SODIUM_CFLAGS) -c -o $@ $<
+
+$(STATIC): $(LIB_OBJECTS)
+	@rm -f $@
+	$(AR) rcsD $@ $^
+
+$(SHARED): $(LIB_OBJECTS) lib/valori.map
+	$(CC) $(CFLAGS) $(LDFLAGS) -shared -pthread -Wl,-soname,$(SONAME) -Wl,--version-script,lib/valori.map \
+		$(if $(filter no,$(SANITIZED)),-Wl$(comma)-z$(comma)defs) -o $@ $(LIB_OBJECTS)
+	ln -sf $(@F) $(BUILD)/$(SONAME)
+	ln -sf $(SONAME) $(BUILD)/libvalori.so
+comma := ,
+
+$(BUILD)/valori.pc: Makefile $(BUILD)/config.mak
+	printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$(INCLUDEDIR)' '' 'Name: valori' \
+		'Description: deterministic, event-sourced vector database and knowledge graph' \
+		'Version: $(VERSION)' 'Libs: -L$${libdir} -lvalori' 'Libs.private: -pthread' \
+		'Cflags: -I$${includedir}' >$@
+
+# ---- the pure core: what lies below the waterline of lib/LAYERS, built for a machine that has nothing ----
+
+CORE_MODULES := $(shell awk '/^\#.*waterline/ { below = 1 } below && !/^\#/' lib/LAYERS)
+CORE_SOURCES := $(sort $(wildcard $(foreach m,$(CORE_MODULES),lib/$(m).c lib/$(m)_*.c)))
+CORE_OBJECTS := $(patsubst lib/%.c,$(BUILD)/core/%.o,$(CORE_SOURCES))
+CORE_ALLOWED := memcpy|memmove|memset|memcmp|__[a-z0-9_]*(div|mod|mul|ashl|ashr|lshr|clz|ctz|popcount|bswap|cmp)[a-z]*[0-9]|__aeabi_.*|_GLOBAL_OFFSET_TABLE_
+
+core: $(if $(CORE_OBJECTS),$(BUILD)/core.o)
+	@[ -e $(BUILD)/core.o ] || exit 0; needed=$$($(NM) -u $(BUILD)/core.o | awk '$$NF !~ /^($(CORE_ALLOWED))$$/ { print $$NF }'); \
+	if [ -n "$$needed" ]; then echo "core: needs of the world:" $$needed >&2; exit 1; fi
+
+$(BUILD)/core.o: $(CORE_OBJECTS)
+	$(CC) $(CFLAGS) -nostdlib -r -o $@ $^
+
+$(BUILD)/core/%.o: lib/%.c $(BUILD)/config.mak
+	@mkdir -p $(@D)
+	$(CC) $(COMMON) $(KERNEL) -ffreestanding -fno-stack-protector -c -o $@ $<
+
+# ---- the tools ----
+
+$(TOOLS): $(BUILD)/%: $(BUILD)/cmd/%.o $(SHARED_OBJECTS) $(STATIC)
+	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
+
+# ---- the checks ----
+
+# tests/DIR/test_*.c is a program each, linked with the other tests/DIR/*.c and with all of the library.
+TESTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/*/test_*.c)))
+helpers = $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/$(1)/test_%,$(sort $(wildcard tests/$(1)/*.c))))
+SUITES := $(sort $(wildcard tests/*/*.bats))
+
+.SECONDEXPANSION:
+$(TESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $$(call helpers,$$(*D)) $(STATIC)
+	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(SODIUM_LIBS)
+
+test-programs: $(TESTS)
+
+check: WERROR = -Werror
+check:
+	@./configure --dir=$(BUILD) --deps=check
+	@$(MAKE) --no-print-directory WERROR=-Werror BUILD=$(BUILD) all core test-programs
+	@tests/run --build=$(BUILD) $(TESTS) $(SUITES)
+
+# The same with the long counts: every f32, every seed.
+check-long:
+	@$(MAKE) --no-print-directory WERROR=-Werror BUILD=$(BUILD) all core test-programs
+	@VALORI_LONG=1 tests/run --build=$(BUILD) $(TESTS) $(SUITES)
+
+# The other compiler, and the sanitizers.
+check-ci: deps-ci
+	tests/ci
+
+deps:
+	./configure --deps=check
+
+deps-ci:
+	./configure --deps=ci
+
+# ---- the figures, and the first look ----
+
+BENCHES := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard bench/bench_*.c)))
+bench_helpers := $(patsubst %.c,$(BUILD)/%.o,$(filter-out bench/bench_%,$(sort $(wildcard bench/*.c))))
+
+$(BENCHES): $(BUILD)/bench/%: $(BUILD)/bench/%.o $(bench_helpers) $(STATIC)
+	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
+
+bench: all $(BENCHES)
+	@for program in $(BENCHES); do $$program || exit 1; done
+
+demo:
+	@./configure --dir=$(BUILD) --deps=build
+	@$(MAKE) --no-print-directory BUILD=$(BUILD) all
+	@BUILD=$(BUILD) contrib/demo.sh
+
+format:
+	clang-format -i $(wildcard lib/*.[ch] cmd/*.[ch] tests/*/*.[ch] bench/*.[ch])
+
+# ---- a place on this machine ----
+
+MANS := $(sort $(wildcard man/*.[1-9]))
+COMPLETED := $(notdir $(TOOLS))
+
+install: all
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)
+	install -m 755 $(TOOLS) $(DESTDIR)$(BINDIR)
+	install -m 755 $(SHARED) $(DESTDIR)$(LIBDIR)
+	ln -sf $(notdir $(SHARED)) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libvalori.so
+	install -m 644 $(STATIC) $(DESTDIR)$(LIBDIR)
+	install -m 644 lib/valori.h $(DESTDIR)$(INCLUDEDIR)
+	install -m 644 $(BUILD)/valori.pc $(DESTDIR)$(LIBDIR)/pkgconfig
+	for page in $(MANS); do install -D -m 644 -t $(DESTDIR)$(MANDIR)/man$${page##*.} $$page || exit 1; done
+	install -D -m 644 completions/valori.bash $(DESTDIR)$(DATADIR)/bash-completion/completions/valori-ingest
+	install -D -m 644 completions/_valori $(DESTDIR)$(DATADIR)/zsh/site-functions/_valori
+	install -D -m 644 completions/valori.fish $(DESTDIR)$(DATADIR)/fish/vendor_completions.d/valori-ingest.fish
+	for tool in $(filter-out valori-ingest,$(COMPLETED)); do \
+		ln -sf valori-ingest $(DESTDIR)$(DATADIR)/bash-completion/completions/$$tool; \
+		ln -sf valori-ingest.fish $(DESTDIR)$(DATADIR)/fish/vendor_completions.d/$$tool.fish; \
+	done
+
+uninstall:
+	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,$(COMPLETED)) $(DESTDIR)$(LIBDIR)/libvalori.a \
+		$(DESTDIR)$(LIBDIR)/libvalori.so $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LIBDIR)/$(notdir $(SHARED)) \
+		$(DESTDIR)$(INCLUDEDIR)/valori.h $(DESTDIR)$(LIBDIR)/pkgconfig/valori.pc \
+		$(foreach page,$(MANS),$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))) \
+		$(addprefix $(DESTDIR)$(DATADIR)/bash-completion/completions/,$(COMPLETED)) \
+		$(DESTDIR)$(DATADIR)/zsh/site-functions/_valori \
+		$(foreach tool,$(COMPLETED),$(DESTDIR)$(DATADIR)/fish/vendor_completions.d/$(tool).fish)
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(shell [ -d $(BUILD) ] && find $(BUILD) -name '*.d')
