@@ -1,0 +1,74 @@
+/*
+ * array.h - arrays of fixed-size elements that can be frozen, undone, and opened by mapping a file.
+ *
+ * All of a state is kept in these. An array is a radix tree of chunks; an element is a string of elem_size bytes in file
+ * order (little-endian), so the chunks of a snapshot file are chunks of the array as they lie. Three things come from this
+ * one place, for every kind of data above it:
+ *
+ *  - Freezing. A frozen array is a copy of this struct: its elements never change again, while the original goes on. The
+ *    first change to an element that a frozen copy can see copies its chunk and the path to it; appending copies nothing.
+ *    Old chunks are kept by the pool until no frozen version that can see them is left.
+ *  - Undoing. Between vl_pool_begin and vl_pool_commit the old bytes of each changed element are noted; vl_pool_abort
+ *    puts them back and takes appended elements away.
+ *  - Mapping. vl_array_map makes count elements at base (a mapped file, never written to) the start of the array in O(1).
+ *
+ * One writer at a time; readers of frozen copies need no lock. Element pointers are good until the next change to the array.
+ */
+#ifndef VL_ARRAY_H
+#define VL_ARRAY_H
+
+#include <stdbool.h>
+
+#include "err.h"
+#include "env.h"
+
+struct vl_pool; /* what the arrays of one state share: memory, epochs, undo notes, chunks waiting for readers */
+
+struct vl_array {
+	struct vl_pool *pool;
+	uint64_t count;
+	uint32_t elem_size;
+	uint32_t chunk_shift; /* 2^chunk_shift elements a chunk */
+	/* private to array.c from here on */
+	uint32_t depth, index; /* levels of nodes above the chunks; place in the pool's list */
+	void *root;
+	uint64_t root_epoch;
+	const uint8_t *base; /* mapped elements */
+	uint64_t base_count;
+	uint64_t frozen;   /* elements that some frozen copy can see */
+	uint64_t begun;	   /* count at vl_pool_begin */
+};
+
+valori_code vl_pool_new(const struct vl_env *env, struct vl_pool **out, valori_error *error);
+/* All arrays of the pool must have been freed, all frozen versions released. NULL is fine. */
+void vl_pool_free(struct vl_pool *pool);
+const struct vl_env *vl_pool_env(const struct vl_pool *pool);
+
+/*
+ * Versions. vl_pool_freeze starts a new epoch and returns the name of the old one; the caller then copies the arrays it
+ * wants (struct assignment) and releases the version when done. Not between begin and commit/abort. Freeze and release are calls of the
+ * writer (the engine serialises them). Chunks nobody can see any more are given back in release.
+ */
+uint64_t vl_pool_freeze(struct vl_pool *pool);
+void vl_pool_release(struct vl_pool *pool, uint64_t version);
+
+void vl_pool_begin(struct vl_pool *pool);
+void vl_pool_commit(struct vl_pool *pool);
+void vl_pool_abort(struct vl_pool *pool);
+/* An array that is registered is undone by abort; all arrays of the state are. At most 64. */
+void vl_array_init(struct vl_array *array, struct vl_pool *pool, uint32_t elem_size, uint32_t chunk_shift);
+void vl_array_free(struct vl_array *array); /* of the original, after all versions were released */
+void vl_array_map(struct vl_array *array, const uint8_t *base, uint64_t count); /* array is empty */
+
+/* Element index, which is below count: never NULL. */
+const uint8_t *vl_array_get(const struct vl_array *array, uint64_t index);
+/* Element index and how many follow it without a gap in memory (itself included), limited by count: for scans. */
+const uint8_t *vl_array_run(const struct vl_array *array, uint64_t index, uint64_t *run);
+/* Element index for writing, old bytes noted. NULL: out of memory. Write all you want to it before the next array call. */
+uint8_t *vl_array_edit(struct vl_array *array, uint64_t index);
+/* A new element behind the last one, zeroed. NULL: out of memory. */
+uint8_t *vl_array_append(struct vl_array *array);
+/* Run of new zeroed elements without a gap in memory: up to *run of them (at least 1); *run becomes how many. NULL: out of memory. */
+uint8_t *vl_array_extend(struct vl_array *array, uint64_t *run);
+
+#endif

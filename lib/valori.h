@@ -1,0 +1,607 @@
+/*
+ * valori.h - libvalori: a deterministic, event-sourced vector database and knowledge graph.
+ *
+ * This is the whole public interface: what is not in this file is not public.
+ *
+ * Calls.    Every fallible call returns VALORI_OK or another valori_code; its last argument is a valori_error *, owned
+ *           by the caller, that may be NULL. It is written only on failure.
+ * Results.  They come back through arguments named out...; after a failure these are NULL or untouched.
+ * Memory.   "Borrowed" bytes belong to the handle they came from until the moment its comment names. Everything else is
+ *           released by the one function its comment names; every such function takes NULL.
+ * Threads.  [any] from any thread at any time; [read] many threads at once, also beside one [write];
+ *           [write] concurrent calls are safe and are put in a queue; [own] by one thread that owns the handle.
+ * Numbers.  Vectors are Q16.16: int32_t with 16 fractional bits. Scores are exact squared L2 distances: uint64_t with 32
+ *           fractional bits. Floating point enters only as bit patterns of vectors (VALORI_F32) and never leaves.
+ * Growth.   Handles are opaque. Option structs start with their size: initialise them with VALORI_..._INIT. Codes and
+ *           constants are final.
+ *
+ * Words.    A *commit* is one atomic batch of events. The *height* is the number of events. A *moment* is a height, a
+ *           state root or a time, and always means the end of a commit. valori-log(5) defines the formats.
+ */
+#ifndef VALORI_H
+#define VALORI_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- 1. Version, codes, errors ------------------------------------------------------------------------------- */
+
+#define VALORI_VERSION_MAJOR 0
+#define VALORI_VERSION_MINOR 1
+#define VALORI_VERSION_PATCH 0
+#define VALORI_VERSION "0.1.0"
+#define VALORI_LOG_FORMAT 1
+#define VALORI_SNAPSHOT_FORMAT 1
+
+#define VALORI_DIM_MAX 32768
+#define VALORI_KEY_MAX 255
+#define VALORI_NAME_MAX 64
+#define VALORI_METADATA_MAX 65536
+#define VALORI_K_MAX 65536
+#define VALORI_HASH_SIZE 32
+#define VALORI_REQUEST_SIZE 16
+
+#define VALORI_NONE UINT64_MAX /* no such id, offset or event; never a valid one */
+
+typedef enum valori_code {
+	VALORI_OK = 0,
+	VALORI_END = 1, /* an iteration is over; not an error */
+
+	/* 10-19: unacceptable input */
+	VALORI_INVALID = 10,   /* an argument, option or row makes no sense */
+	VALORI_DIMENSION = 11, /* vector length differs from the store's dimension */
+	VALORI_RANGE = 12,     /* NaN, infinity, component or norm out of range */
+	VALORI_DUPLICATE = 13, /* key already taken */
+	VALORI_TOO_LONG = 14,  /* key, name, metadata, batch or count above its limit */
+	VALORI_CONFLICT = 15,  /* request id seen before with other content */
+
+	/* 20-29 */
+	VALORI_NOT_FOUND = 20, /* no such record, node, edge, key, collection, file */
+
+	/* 30-39: asked properly, the answer is no */
+	VALORI_MISMATCH = 30,  /* a hash differs from the one expected */
+	VALORI_OTHER_LOG = 31, /* belongs to a log with another id, or to a fork of this one */
+
+	/* 40-49: damaged data; offset and event say where */
+	VALORI_DAMAGED = 40,
+	VALORI_NOT_OURS = 41, /* neither an event log nor a snapshot */
+	VALORI_MISSING = 42,  /* acknowledged commits or whole segments are not there */
+
+	/* 50-59: the system */
+	VALORI_IO = 50,	      /* a system call failed; system_errno says how */
+	VALORI_NO_MEMORY = 51,
+	VALORI_POISONED = 52, /* an earlier write or sync failed: reopen the store */
+
+	VALORI_FULL = 60,     /* a capacity is reached */
+	VALORI_LOCKED = 70,   /* another process writes to, or maintains, this store */
+	VALORI_NEWER = 80,    /* format newer than this library */
+	VALORI_UNKNOWABLE = 90 /* needs content that was trimmed away or erased */
+} valori_code;
+
+/* 256 bytes for ever. message is one lower-case line "object: place: fact" without the program's name. */
+typedef struct valori_error {
+	int32_t code;	      /* a valori_code */
+	int32_t system_errno; /* of VALORI_IO, else 0 */
+	uint64_t offset;      /* byte in the file named by message, or VALORI_NONE */
+	uint64_t event;	      /* event number; for valori_commit the index of the op; or VALORI_NONE */
+	char message[232];
+} valori_error;
+
+const char *valori_version(void);		  /* [any] "0.1.0" */
+const char *valori_code_name(int code);		  /* [any] "damaged"; never NULL */
+/* [any] Name of the SIMD kernels in use ("avx512", ...). VALORI_CPU in the environment forces a set. */
+const char *valori_cpu(void);
+
+typedef struct valori_hash {
+	uint8_t bytes[VALORI_HASH_SIZE];
+} valori_hash;
+
+/* [any] 64 lower-case hex digits and a NUL. */
+void valori_hash_format(const valori_hash *hash, char out[65]);
+/* [any] Reads exactly 64 hex digits: VALORI_OK or VALORI_INVALID. */
+valori_code valori_hash_parse(const char *text, valori_hash *out);
+
+/* ---- 2. Moments ------------------------------------------------------------------------------------------------ */
+
+typedef enum valori_when_kind {
+	VALORI_WHEN_LATEST = 0,
+	VALORI_WHEN_HEIGHT = 1, /* the commit that contains event number value - 1; 0 is the empty store */
+	VALORI_WHEN_ROOT = 2,	/* the last commit with this state root */
+	VALORI_WHEN_TIME = 3	/* the last commit not later than value, milliseconds since 1970 UTC */
+} valori_when_kind;
+
+typedef struct valori_when {
+	uint32_t kind;
+	uint32_t reserved;
+	uint64_t value;
+	valori_hash root;
+} valori_when;
+
+/*
+ * [any] Digits are a height, 64 hex digits a state root, "@123" milliseconds, RFC 3339 ("2026-11-20T12:00:00Z", offsets and
+ * fractions allowed) a time. VALORI_OK or VALORI_INVALID.
+ */
+valori_code valori_when_parse(const char *text, valori_when *out, valori_error *error);
+
+/* ---- 3. Numbers ------------------------------------------------------------------------------------------------ */
+
+/*
+ * [any] One binary32, given as its bits, to Q16.16, rounded half away from zero: VALORI_OK, or VALORI_RANGE for NaN,
+ * infinities and values outside [-32768, 32768). Integer arithmetic only.
+ */
+valori_code valori_q16_from_f32(uint32_t bits, int32_t *out);
+/* [any] A JSON number's text to the nearest binary32 (as bits), ties to even. Returns characters used, 0: no number. */
+size_t valori_f32_from_decimal(const char *text, size_t size, uint32_t *out);
+/* [any] binary64 and binary16 bit patterns to the nearest binary32, ties to even. */
+uint32_t valori_f32_from_f64(uint64_t bits);
+uint32_t valori_f32_from_f16(uint16_t bits);
+/* [any] Decimal text of a score (rounded half up to nine places) and of a component (exact). Return the length. */
+size_t valori_score_format(uint64_t score, char out[32]);
+size_t valori_q16_format(int32_t component, char out[32]);
+
+/* ---- 4. A store ------------------------------------------------------------------------------------------------ */
+
+typedef struct valori valori;		/* an open store */
+typedef struct valori_view valori_view; /* one frozen version of it */
+
+enum {				      /* valori_options.flags */
+	VALORI_READ = 0,	      /* never writes into the store's directory, takes no lock */
+	VALORI_WRITE = 1 << 0,	      /* one writer; repairs a torn tail */
+	VALORI_CREATE = 1 << 1,	      /* with WRITE: make the store when there is none (dim is needed then) */
+	VALORI_REHEARSE = 1 << 2,     /* read, and let commits change memory only: what --dry-run uses */
+	VALORI_NO_VECTORS = 1 << 3    /* keep no vectors: enough to verify, not to search */
+};
+
+typedef enum valori_sync {
+	VALORI_SYNC_ALWAYS = 0, /* a commit returns when it is durable (default) */
+	VALORI_SYNC_BATCH = 1,	/* synced after sync_commits commits or sync_ms milliseconds; ids are not yet durable */
+	VALORI_SYNC_NONE = 2	/* synced at rotation and close only */
+} valori_sync;
+
+typedef struct valori_options {
+	uint32_t size; /* of this struct */
+	uint32_t flags;
+	const char *log;      /* live log file ("*.log" or a regular file) or the directory that holds events.log; NULL: no log */
+	const char *snapshot; /* NULL: snapshot.val beside the log, if there is one; "" : use none */
+	const char *archive;  /* directory with segments that were moved away, to look further back; may be NULL */
+	uint32_t dim;	      /* 0: as the log says; else it must agree (VALORI_DIMENSION) */
+	uint32_t sync;	      /* valori_sync */
+	uint32_t sync_commits;
+	uint32_t sync_ms;
+	uint64_t segment_size; /* rotate the live segment at this size; 0: 256 MiB */
+	uint64_t records_max;  /* capacity, a policy of this process: 0 for the format's limit */
+	valori_when at;	       /* READ and REHEARSE: stop at this moment */
+	const uint8_t *log_id; /* CREATE: 32 bytes instead of random ones; for tests */
+	uint64_t time_ms;      /* not 0: every commit carries this time instead of the clock's; for tests */
+} valori_options;
+
+#define VALORI_OPTIONS_INIT {.size = sizeof(valori_options)}
+
+/*
+ * Opens a store: newest usable snapshot, then the commits after it, each one checked (checksum, roots). With neither log
+ * nor snapshot but a dim, a store in memory. A snapshot that is damaged or does not belong is not used, and
+ * valori_info.notes says so. VALORI_NOT_FOUND, LOCKED, DAMAGED, MISSING, NOT_OURS, NEWER, DIMENSION, OTHER_LOG, UNKNOWABLE,
+ * IO, NO_MEMORY, INVALID. Release with valori_close. [any]
+ */
+valori_code valori_open(const valori_options *options, valori **out, valori_error *error);
+
+/* Syncs what is not yet durable, releases locks and memory. The code says whether all is durable. All views must be
+ * closed. NULL is fine. [own] */
+valori_code valori_close(valori *store, valori_error *error);
+
+typedef struct valori_info {
+	uint32_t size; /* set to sizeof(valori_info) before the call */
+	uint32_t dim;
+	uint64_t height;  /* events */
+	uint64_t commits; /* = size of the log tree */
+	uint64_t time_ms; /* of the last commit */
+	uint64_t base_height; /* first event that the log still holds */
+	uint64_t record_slots, record_live, record_tombstones, record_deleted;
+	uint64_t node_slots, node_live;
+	uint64_t edge_slots, edge_live;
+	uint64_t meta_slots, meta_live;
+	uint64_t collection_slots, collection_live;
+	valori_hash log_id;
+	valori_hash state_root;
+	valori_hash tree_root;
+	/* how it was opened */
+	uint64_t snapshot_height; /* of the snapshot used, or VALORI_NONE */
+	uint64_t replayed;	  /* events replayed after it */
+	uint64_t torn_size;	  /* bytes after the last commit that counted for nothing (cut, when opened to write) */
+	uint32_t has_log;
+	uint32_t sync;
+	char notes[240]; /* sentence about anything unusual ("snapshot.val: not used: ..."), or "" */
+} valori_info;
+
+valori_code valori_get_info(valori *store, valori_info *out, valori_error *error); /* [read] published state */
+
+/* ---- 5. Writing ------------------------------------------------------------------------------------------------ */
+
+typedef enum valori_op_kind {
+	VALORI_OP_INSERT = 1,	      /* vector; collection, tag, key, metadata */
+	VALORI_OP_UPSERT = 2,	      /* the same; key needed: replaces the live record with that key, nodes follow it */
+	VALORI_OP_SOFT_DELETE = 3,    /* target: record */
+	VALORI_OP_DELETE = 4,	      /* target: record */
+	VALORI_OP_SET_METADATA = 5,   /* target: record; metadata (NULL: absent) */
+	VALORI_OP_SET_TAG = 6,	      /* target: record; tag */
+	VALORI_OP_NODE_CREATE = 7,    /* collection, kind; target: record or none */
+	VALORI_OP_NODE_SET_RECORD = 8, /* from: node; target: record or none */
+	VALORI_OP_NODE_DELETE = 9,    /* from: node */
+	VALORI_OP_EDGE_CREATE = 10,   /* from, to: nodes; kind */
+	VALORI_OP_EDGE_DELETE = 11,   /* from: edge */
+	VALORI_OP_META_SET = 12,      /* key, metadata = value */
+	VALORI_OP_META_DELETE = 13,   /* key */
+	VALORI_OP_COLLECTION_CREATE = 14, /* key = name */
+	VALORI_OP_COLLECTION_DROP = 15,	  /* collection */
+	VALORI_OP_CONFIG = 16	      /* parameter = tag, value = target.id */
+} valori_op_kind;
+
+typedef enum valori_ref_kind {
+	VALORI_REF_NONE = 0,
+	VALORI_REF_ID = 1,  /* id */
+	VALORI_REF_KEY = 2, /* live record of the op's collection with this key (records only) */
+	VALORI_REF_OP = 3   /* what op number id of this batch makes */
+} valori_ref_kind;
+
+typedef struct valori_ref {
+	uint32_t kind;
+	uint32_t key_size;
+	uint64_t id;
+	const char *key;
+} valori_ref;
+
+typedef enum valori_vector_kind {
+	VALORI_Q16 = 0, /* dim x int32_t, this machine's byte order */
+	VALORI_F32 = 1, /* dim x binary32, this machine's byte order */
+	VALORI_Q16LE = 2, /* the same as little-endian bytes: files */
+	VALORI_F32LE = 3
+} valori_vector_kind;
+
+enum {				 /* valori_op.flags */
+	VALORI_OP_SALTED = 1 << 0, /* INSERT, UPSERT, SET_METADATA: salt the content, so that it can be erased one day */
+	VALORI_OP_REQUEST = 1 << 1 /* request is an idempotency id */
+};
+
+/* One operation. Everything it points to is copied by valori_batch_add. Zero-initialise it. */
+typedef struct valori_op {
+	uint32_t kind; /* valori_op_kind */
+	uint32_t flags;
+	uint32_t collection;  /* 0 is "default" */
+	uint32_t object_kind; /* of nodes and edges: 0...255 */
+	uint64_t tag;
+	const char *key; /* UTF-8, key_size bytes, no NUL needed; NULL: none */
+	uint32_t key_size;
+	uint32_t vector_kind;	  /* valori_vector_kind */
+	const void *vector;	  /* no alignment needed */
+	uint32_t dim;		  /* components in vector */
+	uint32_t metadata_size;
+	const uint8_t *metadata; /* NULL: absent, which is not the same as empty */
+	valori_ref target;
+	valori_ref from, to;
+	uint8_t request[VALORI_REQUEST_SIZE];
+} valori_op;
+
+/* A batch: operations that become one commit. It belongs to no store, so it can be filled while another is committed. */
+typedef struct valori_batch valori_batch;
+
+valori_code valori_batch_new(uint32_t dim, valori_batch **out, valori_error *error); /* [any] */
+void valori_batch_free(valori_batch *batch);					     /* [own] */
+void valori_batch_clear(valori_batch *batch);					     /* [own] keeps its memory */
+/*
+ * Checks what can be checked without the store (dimension, range, norm, lengths, UTF-8 of keys) and takes the op in:
+ * VALORI_OK, DIMENSION, RANGE, TOO_LONG, INVALID, NO_MEMORY; after a failure the batch is as before. For RANGE
+ * error->event is the component's index. [own]
+ */
+valori_code valori_batch_add(valori_batch *batch, const valori_op *op, valori_error *error);
+/* Leaves op number index out of the commit; ops that refer to it are refused. [own] */
+void valori_batch_skip(valori_batch *batch, size_t index);
+size_t valori_batch_count(const valori_batch *batch); /* [own] ops, skipped ones included */
+size_t valori_batch_size(const valori_batch *batch);  /* [own] bytes that its commit will have, about */
+/* Hashes the content now, on this thread, rather than in valori_commit. [own] */
+void valori_batch_seal(valori_batch *batch);
+
+typedef struct valori_receipt { /* what a commit did */
+	uint64_t commit;      /* its number, or VALORI_NONE when all its requests were repeats and nothing was written */
+	uint64_t first_event; /* events before it */
+	uint64_t event_count;
+	uint64_t time_ms;
+	valori_hash state_root; /* after it */
+} valori_receipt;
+
+/*
+ * Applies a batch as one commit: all of it or nothing, durable on return (with VALORI_SYNC_ALWAYS). out_ids, if not NULL,
+ * receives for each op the id of what it made or touched (VALORI_NONE for a skipped one, the meta slot for META, 0 for
+ * CONFIG). An empty batch does nothing. Concurrent callers share one sync. On failure error->event is the index of the op
+ * at fault or VALORI_NONE. NOT_FOUND, DUPLICATE, CONFLICT, FULL, INVALID, TOO_LONG, IO, POISONED, NO_MEMORY. [write]
+ */
+valori_code valori_commit(valori *store, valori_batch *batch, valori_receipt *out, uint64_t *out_ids, valori_error *error);
+
+/* Makes everything committed so far durable. [write] */
+valori_code valori_flush(valori *store, valori_error *error);
+
+/*
+ * Which rows of a source did request ids 8 bytes prefix | row u64le bring into the log? Answers the highest row + 1 in
+ * *out_rows (0: none). Looks in the request window and, when that has overflown, in the log. UNKNOWABLE: older requests
+ * were trimmed away. [write]
+ */
+valori_code valori_requests_find(valori *store, const uint8_t prefix[8], uint64_t *out_rows, valori_error *error);
+/*
+ * Compares op number index of batch, whose request must have been committed, with what was committed: VALORI_OK, CONFLICT, or
+ * NOT_FOUND when the request window no longer holds it. [write]
+ */
+valori_code valori_request_check(valori *store, const valori_batch *batch, size_t index, valori_error *error);
+
+/* ---- 6. Reading ------------------------------------------------------------------------------------------------ */
+
+/* The newest published version, frozen until closed; it costs nothing to open. What reads return borrowed lives as long
+ * as the view. [any] */
+valori_code valori_view_open(valori *store, valori_view **out, valori_error *error);
+void valori_view_close(valori_view *view);					       /* [any] */
+valori_code valori_view_info(const valori_view *view, valori_info *out, valori_error *error); /* [read] */
+
+typedef enum valori_status { VALORI_LIVE = 1, VALORI_TOMBSTONE = 2, VALORI_DELETED = 3 } valori_status;
+
+typedef struct valori_record {
+	uint64_t id;
+	uint64_t tag;
+	uint32_t collection;
+	uint32_t status;	 /* valori_status; DELETED: all else is zero. Live only if its collection is, too */
+	const char *key;	 /* borrowed from the view, not NUL-terminated; NULL: none */
+	const uint8_t *metadata; /* borrowed from the view; NULL: absent */
+	uint32_t key_size;
+	uint32_t metadata_size;
+} valori_record;
+
+/* OK; NOT_FOUND when id was never given out. [read] */
+valori_code valori_record_get(const valori_view *view, uint64_t id, valori_record *out, valori_error *error);
+/* The live record with this key. OK, NOT_FOUND. [read] */
+valori_code valori_record_find(const valori_view *view, uint32_t collection, const char *key, size_t key_size,
+			       uint64_t *out_id, valori_error *error);
+/* dim components into out. OK, NOT_FOUND (deleted ones too), UNKNOWABLE (opened with NO_VECTORS). [read] */
+valori_code valori_vector_get(const valori_view *view, uint64_t id, int32_t *out, valori_error *error);
+
+typedef struct valori_node {
+	uint64_t id, record; /* record: VALORI_NONE when it names none */
+	uint32_t collection, kind, live, reserved;
+} valori_node;
+
+typedef struct valori_edge {
+	uint64_t id, from, to;
+	uint32_t kind, live;
+} valori_edge;
+
+valori_code valori_node_get(const valori_view *view, uint64_t id, valori_node *out, valori_error *error);
+valori_code valori_edge_get(const valori_view *view, uint64_t id, valori_edge *out, valori_error *error);
+/* Live edges of a node in order of creation: start with *cursor = 0; OK or END. outgoing 1: from it, 0: to it. [read] */
+valori_code valori_edge_next(const valori_view *view, uint64_t node, int outgoing, uint64_t *cursor, valori_edge *out);
+/* Meta value by key: borrowed bytes. OK, NOT_FOUND. [read] */
+valori_code valori_meta_get(const valori_view *view, const char *key, size_t key_size, const uint8_t **out, size_t *out_size,
+			    valori_error *error);
+/* Collections. A name is borrowed, not NUL-terminated. OK, NOT_FOUND. [read] */
+valori_code valori_collection_find(const valori_view *view, const char *name, size_t name_size, uint32_t *out,
+				   valori_error *error);
+valori_code valori_collection_get(const valori_view *view, uint32_t id, const char **out_name, size_t *out_size,
+				  uint32_t *out_live, valori_error *error);
+
+/* ---- 7. Searching ---------------------------------------------------------------------------------------------- */
+
+typedef struct valori_search_options {
+	uint32_t size;
+	uint32_t k;	      /* 1...VALORI_K_MAX */
+	uint32_t collection;  /* only records of this one */
+	uint32_t has_tag;     /* 1: only records with tag */
+	uint64_t tag;
+	uint32_t threads;     /* 0 or 1: this one only; the answer does not depend on it */
+	uint32_t reserved;
+} valori_search_options;
+
+#define VALORI_SEARCH_INIT {.size = sizeof(valori_search_options), .k = 10}
+
+typedef struct valori_hit {
+	uint64_t id;
+	uint64_t score; /* exact squared L2 distance, Q32.32 */
+} valori_hit;
+
+/*
+ * The k nearest live records of each of count queries (count x dim Q16.16 that satisfy the acceptance rule), exactly,
+ * nearest first, equal distances by smaller id. out has room for count x k; out_counts[i] = min(k, matches).
+ * All queries share one pass over the vectors. Every hit's record leaf is recomputed and compared before it is returned:
+ * DAMAGED if one differs (a snapshot with a damaged data section). Also INVALID, RANGE, UNKNOWABLE, NO_MEMORY. [read]
+ */
+valori_code valori_search(const valori_view *view, const int32_t *queries, size_t count,
+			  const valori_search_options *options, valori_hit *out, size_t *out_counts, valori_error *error);
+
+/* ---- 8. Event logs as streams ----------------------------------------------------------------------------------- */
+
+typedef struct valori_log valori_log; /* a reader of commits, one after the other */
+
+typedef struct valori_log_info {
+	uint32_t size;
+	uint32_t version, dim, reserved;
+	uint64_t base_commit, base_event; /* the first commit in this log, events before it */
+	uint64_t base_time_ms;
+	valori_hash log_id, base_root; /* state root before its first commit */
+	valori_hash parent_id, parent_root; /* of the store it was restored from, else zero */
+	uint64_t parent_commit;
+} valori_log_info;
+
+typedef struct valori_commit_view { /* one commit; pointers are borrowed until the next call on the reader */
+	uint64_t number, first_event, time_ms;
+	uint32_t event_count, request_count;
+	uint64_t offset;	/* of its header in the file (or stream) named by path */
+	const char *path;
+	const uint8_t *bytes;	/* header and body, as in the file */
+	uint64_t size;
+	valori_hash state_root;	/* as the commit says */
+	valori_hash tree_root;	/* of the log tree after it, computed */
+} valori_commit_view;
+
+enum { VALORI_LOG_FOLLOW = 1 << 0 }; /* at the end wait for more instead of END (live logs only) */
+
+/* A store (directory or live file: all its segments, as far as what is acknowledged), or one sealed segment. archive may be
+ * NULL. [any] Release with valori_log_close. */
+valori_code valori_log_open(const char *path, const char *archive, uint32_t flags, valori_log **out, valori_error *error);
+/* A log stream from a descriptor, which stays the caller's. name is for messages. [any] */
+valori_code valori_log_open_fd(int fd, const char *name, valori_log **out, valori_error *error);
+void valori_log_close(valori_log *log); /* [own] */
+valori_code valori_log_get_info(valori_log *log, valori_log_info *out, valori_error *error); /* [own] */
+/* Skips forward so that the next commit is the one that contains event number event. Fast in files. UNKNOWABLE before the
+ * base. [own] */
+valori_code valori_log_seek(valori_log *log, uint64_t event, valori_error *error);
+/* The number of the commit that ends at a moment, in *out_commit (VALORI_NONE: the state before the first commit), without
+ * moving. Needs a file. NOT_FOUND, UNKNOWABLE. [own] */
+valori_code valori_log_find(valori_log *log, const valori_when *when, uint64_t *out_commit, valori_error *error);
+/*
+ * The next commit, its checksums, numbering, padding and events_root checked: OK, END, DAMAGED, MISSING, NEWER, IO, NO_MEMORY.
+ * After END valori_log_torn_size says how many bytes after the last commit count for nothing. [own]
+ */
+valori_code valori_log_next(valori_log *log, valori_commit_view *out, valori_error *error);
+uint64_t valori_log_torn_size(const valori_log *log); /* [own] */
+/* The 4096-byte header of a log stream that starts with the commit that valori_log_next gave last. [own] */
+valori_code valori_log_header(valori_log *log, uint8_t out[4096], valori_error *error);
+
+typedef enum valori_event_type {
+	VALORI_EVENT_INSERT = 1,
+	VALORI_EVENT_SOFT_DELETE = 2,
+	VALORI_EVENT_DELETE = 3,
+	VALORI_EVENT_SET_METADATA = 4,
+	VALORI_EVENT_SET_TAG = 5,
+	VALORI_EVENT_NODE_CREATE = 6,
+	VALORI_EVENT_NODE_SET_RECORD = 7,
+	VALORI_EVENT_NODE_DELETE = 8,
+	VALORI_EVENT_EDGE_CREATE = 9,
+	VALORI_EVENT_EDGE_DELETE = 10,
+	VALORI_EVENT_META_SET = 11,
+	VALORI_EVENT_META_DELETE = 12,
+	VALORI_EVENT_COLLECTION_CREATE = 13,
+	VALORI_EVENT_COLLECTION_DROP = 14,
+	VALORI_EVENT_CONFIG = 15
+} valori_event_type;
+
+typedef struct valori_event { /* one event; bytes are borrowed with its commit */
+	uint64_t number; /* its height before it: the first event of a log has number 0 */
+	uint32_t type;
+	uint32_t salted;
+	uint64_t id;	 /* of the record, node, edge, meta slot or collection */
+	uint64_t tag;	 /* INSERT, SET_TAG */
+	uint64_t record; /* NODE_*: or VALORI_NONE */
+	uint64_t from, to; /* EDGE_CREATE */
+	uint32_t collection, kind;
+	const char *key; /* INSERT, META_SET, COLLECTION_CREATE (name); not NUL-terminated */
+	const uint8_t *metadata; /* INSERT, SET_METADATA, META_SET (value); NULL: absent */
+	const uint8_t *vector;	 /* INSERT: dim x int32 little-endian */
+	const uint8_t *salt;	 /* 16 bytes when salted */
+	const uint8_t *request;	 /* 16 bytes, or NULL */
+	uint32_t key_size, metadata_size;
+	uint32_t parameter, reserved; /* CONFIG, one event per parameter */
+	uint64_t value;
+} valori_event;
+
+/* Event number index (0...event_count - 1) of a commit; cheap when asked in order. [own] */
+valori_code valori_log_event(valori_log *log, uint32_t index, valori_event *out, valori_error *error);
+
+/* Applies a commit, as read, to a store: checks that it is the next one and gives the root it says, and appends the same bytes
+ * to the store's log. A commit that the store has already must be equal (VALORI_OK, *out_new = 0). OTHER_LOG: gap or difference.
+ * MISMATCH: root differs. Durable after valori_flush. A fresh store in memory or on disk adopts log id and base from log. [write] */
+valori_code valori_replicate(valori *store, valori_log *log, const valori_commit_view *commit, int *out_new,
+			     valori_error *error);
+
+/* ---- 9. Snapshots, trimming, restoring --------------------------------------------------------------------------- */
+
+typedef struct valori_snapshot_info {
+	uint32_t size;
+	uint32_t version, dim, section_count;
+	uint64_t height, commits, time_ms, file_size;
+	uint64_t record_slots, record_live, node_live, edge_live, meta_live, collection_live;
+	valori_hash log_id, state_root, tree_root;
+} valori_snapshot_info;
+
+/* Writes the view as a snapshot file, which appears whole or not at all; it is then read back and its root compared.
+ * path "-": to standard output. out may be NULL. [read] */
+valori_code valori_snapshot_write(valori_view *view, const char *path, valori_snapshot_info *out, valori_error *error);
+/* Header and section table only: fast. NOT_FOUND, NOT_OURS, DAMAGED, NEWER. [any] */
+valori_code valori_snapshot_read(const char *path, valori_snapshot_info *out, valori_error *error);
+/* Everything: section digests, every leaf recomputed from content, every tree, the state root. DAMAGED with offset. [any] */
+valori_code valori_snapshot_check(const char *path, valori_snapshot_info *out, valori_error *error);
+
+typedef struct valori_trim_result {
+	uint64_t base_height;	  /* first event the log now holds */
+	uint64_t segments, bytes; /* removed or moved */
+} valori_trim_result;
+
+/*
+ * Removes (or moves to directory archive, when not NULL) the sealed segments that the snapshot covers, after the snapshot
+ * was read back in full and its root compared with that commit's in the log. dry_run: only says what it would do. Nothing
+ * writes: the live segment is rotated first, so that all of it can go. OTHER_LOG, MISMATCH, DAMAGED, LOCKED, IO. [any]
+ */
+valori_code valori_trim(const char *log, const char *snapshot, const char *archive, int dry_run, valori_trim_result *out,
+			valori_error *error);
+/*
+ * Makes the store at log begin anew from a snapshot: new log id, the old files moved to STEM.before-restore-N/. The snapshot is
+ * checked in full first and copied beside the log if it is not there. LOCKED, DAMAGED, IO ... [any]
+ */
+valori_code valori_restore(const char *log, const char *snapshot, valori_snapshot_info *out, valori_error *error);
+
+/* ---- 10. Verifying ----------------------------------------------------------------------------------------------- */
+
+typedef enum valori_verdict {
+	VALORI_CONSISTENT = 0,	  /* agrees with itself; nothing to compare with was given */
+	VALORI_VERIFIED_STATE = 1, /* state root equals the one expected */
+	VALORI_VERIFIED_HISTORY = 2, /* history and state equal tree:SIZE:HASH */
+	VALORI_TAMPERED = 3,	  /* sound checksums, but roots or history differ: somebody rewrote it */
+	VALORI_VERDICT_DAMAGED = 4, /* checksums fail */
+	VALORI_INDETERMINATE = 5  /* cannot be told: what it needs was trimmed */
+} valori_verdict;
+
+typedef struct valori_verify_options {
+	uint32_t size;
+	uint32_t reserved;
+	const char *path;     /* log (directory, live file, segment), snapshot, or NULL with fd */
+	const char *snapshot; /* compare with the log at its commit; NULL: snapshot.val beside the log if present; "": none */
+	const char *archive;
+	const char *name; /* of fd, for messages */
+	int fd;		  /* -1: none */
+	int expect_kind;  /* 0 none, 1 state root, 2 tree:size:hash */
+	valori_hash expect;
+	uint64_t expect_size;
+	valori_when at;
+	/* [own] called after every commit, if not NULL */
+	void (*trace)(void *context, const valori_commit_view *commit);
+	void *context;
+} valori_verify_options;
+
+#define VALORI_VERIFY_INIT {.size = sizeof(valori_verify_options), .fd = -1}
+
+typedef struct valori_verify_report {
+	uint32_t size;
+	uint32_t verdict; /* valori_verdict */
+	uint32_t is_snapshot;
+	uint32_t snapshot_used; /* 0 none, 1 as the base of a trimmed log, 2 also compared at its commit */
+	uint64_t base_height, height, commits, time_ms; /* as far as proven */
+	uint64_t torn_size;
+	uint64_t segments;
+	valori_hash log_id, state_root, tree_root;
+	/* where the first fault is; VALORI_NONE when there is none */
+	uint64_t fault_offset, fault_event, fault_commit, fault_time_ms;
+	uint32_t fault_rewrite;	  /* 0: checksum broken (accident), 1: checksums are right, content differs */
+	uint32_t expect_reached;  /* 1: the expected root or size was met on the way, at expect_height */
+	uint64_t expect_height;
+	char fault_path[256];
+	char sentence[512]; /* what is wrong and what is still proven; what to do next */
+} valori_verify_report;
+
+/*
+ * Verifies a log, a set of segments, a snapshot, or both against each other, streaming. VALORI_OK: the report holds the
+ * verdict, whatever it is. Another code: no verdict could be reached (NOT_FOUND, IO, NOT_OURS, NEWER, NO_MEMORY). [any]
+ */
+valori_code valori_verify(const valori_verify_options *options, valori_verify_report *out, valori_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
