@@ -4,10 +4,13 @@
 # what the tools share, tests/*/test_*.c are test programs. All that is made lies in $(BUILD).
 
 BUILD ?= build
+# make V=1 shows the commands.
+Q = $(if $(V),,@)
+say = $(if $(V),,@printf '  %-4s %s\n' $(1) $(2))
 -include $(BUILD)/config.mak
 
 # lib/valori.h says which version this is.
-version = $(shell sed -n 's/^\#define VALORI_VERSION_$(1)[[:space:]]*\([0-9]*\).*/\1/p' lib/valori.h 2>/dev/null)
+version = $(shell awk '$$2 == "VALORI_VERSION_$(1)" { print $$3 }' lib/valori.h 2>/dev/null)
 MAJOR := $(or $(call version,MAJOR),0)
 MINOR := $(or $(call version,MINOR),1)
 PATCH := $(or $(call version,PATCH),0)
@@ -49,21 +52,24 @@ endif
 
 $(BUILD)/%.o: %.c $(BUILD)/config.mak
 	@mkdir -p $(@D)
-	$(CC) $(HOSTED) $(KERNEL) -Ilib $(SODIUM_CFLAGS) -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(HOSTED) $(KERNEL) -Ilib $(SODIUM_CFLAGS) -c -o $@ $<
 
 $(STATIC): $(LIB_OBJECTS)
+	$(call say,AR,$@)
 	@rm -f $@
-	$(AR) rcsD $@ $^
+	$(Q)$(AR) rcsD $@ $^
 
 $(SHARED): $(LIB_OBJECTS) lib/valori.map
-	$(CC) $(CFLAGS) $(LDFLAGS) -shared -pthread -Wl,-soname,$(SONAME) -Wl,--version-script,lib/valori.map \
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -shared -pthread -Wl,-soname,$(SONAME) -Wl,--version-script,lib/valori.map \
 		$(if $(filter no,$(SANITIZED)),-Wl$(comma)-z$(comma)defs) -o $@ $(LIB_OBJECTS)
-	ln -sf $(@F) $(BUILD)/$(SONAME)
-	ln -sf $(SONAME) $(BUILD)/libvalori.so
+	@ln -sf $(@F) $(BUILD)/$(SONAME)
+	@ln -sf $(SONAME) $(BUILD)/libvalori.so
 comma := ,
 
 $(BUILD)/valori.pc: Makefile $(BUILD)/config.mak
-	printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$(INCLUDEDIR)' '' 'Name: valori' \
+	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$(INCLUDEDIR)' '' 'Name: valori' \
 		'Description: deterministic, event-sourced vector database and knowledge graph' \
 		'Version: $(VERSION)' 'Libs: -L$${libdir} -lvalori' 'Libs.private: -pthread' \
 		'Cflags: -I$${includedir}' >$@
@@ -73,23 +79,30 @@ $(BUILD)/valori.pc: Makefile $(BUILD)/config.mak
 CORE_MODULES := $(shell awk '/^\#.*waterline/ { below = 1 } below && !/^\#/' lib/LAYERS)
 CORE_SOURCES := $(sort $(wildcard $(foreach m,$(CORE_MODULES),lib/$(m).c lib/$(m)_*.c)))
 CORE_OBJECTS := $(patsubst lib/%.c,$(BUILD)/core/%.o,$(CORE_SOURCES))
-CORE_ALLOWED := memcpy|memmove|memset|memcmp|__[a-z0-9_]*(div|mod|mul|ashl|ashr|lshr|clz|ctz|popcount|bswap|cmp)[a-z]*[0-9]|__aeabi_.*|_GLOBAL_OFFSET_TABLE_
+# mem*, and what the compiler calls for wide integers on small machines.
+CORE_ALLOWED := memcpy|memmove|memset|memcmp|_GLOBAL_OFFSET_TABLE_|__aeabi_[a-z0-9_]*
+CORE_ALLOWED := $(CORE_ALLOWED)|__u?(div|mod|divmod|mul|cmp)[sdt]i[2-4]
+CORE_ALLOWED := $(CORE_ALLOWED)|__(ashl|ashr|lshr|clz|ctz|popcount|bswap)[sdt]i2
 
 core: $(if $(CORE_OBJECTS),$(BUILD)/core.o)
-	@[ -e $(BUILD)/core.o ] || exit 0; needed=$$($(NM) -u $(BUILD)/core.o | awk '$$NF !~ /^($(CORE_ALLOWED))$$/ { print $$NF }'); \
+	@[ -e $(BUILD)/core.o ] || exit 0; \
+	needed=$$($(NM) -u $(BUILD)/core.o | awk '$$NF !~ /^($(CORE_ALLOWED))$$/ { print $$NF }'); \
 	if [ -n "$$needed" ]; then echo "core: needs of the world:" $$needed >&2; exit 1; fi
 
 $(BUILD)/core.o: $(CORE_OBJECTS)
-	$(CC) $(CFLAGS) -nostdlib -r -o $@ $^
+	$(call say,CORE,$@)
+	$(Q)$(CC) $(CFLAGS) -nostdlib -r -o $@ $^
 
 $(BUILD)/core/%.o: lib/%.c $(BUILD)/config.mak
 	@mkdir -p $(@D)
-	$(CC) $(COMMON) $(KERNEL) -ffreestanding -fno-stack-protector -c -o $@ $<
+	$(call say,CORE,$<)
+	$(Q)$(CC) $(COMMON) $(KERNEL) -ffreestanding -fno-stack-protector -c -o $@ $<
 
 # ---- the tools ----
 
 $(TOOLS): $(BUILD)/%: $(BUILD)/cmd/%.o $(SHARED_OBJECTS) $(STATIC)
-	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
 
 # ---- the checks ----
 
@@ -100,19 +113,20 @@ SUITES := $(sort $(wildcard tests/*/*.bats))
 
 .SECONDEXPANSION:
 $(TESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $$(call helpers,$$(*D)) $(STATIC)
-	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(SODIUM_LIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(SODIUM_LIBS)
 
 test-programs: $(TESTS)
 
 check: WERROR = -Werror
 check:
 	@./configure --dir=$(BUILD) --deps=check
-	@$(MAKE) --no-print-directory WERROR=-Werror BUILD=$(BUILD) all core test-programs
+	@$(MAKE) --no-print-directory -s WERROR=-Werror BUILD=$(BUILD) all core test-programs
 	@tests/run --build=$(BUILD) $(TESTS) $(SUITES)
 
 # The same with the long counts: every f32, every seed.
 check-long:
-	@$(MAKE) --no-print-directory WERROR=-Werror BUILD=$(BUILD) all core test-programs
+	@$(MAKE) --no-print-directory -s WERROR=-Werror BUILD=$(BUILD) all core test-programs
 	@VALORI_LONG=1 tests/run --build=$(BUILD) $(TESTS) $(SUITES)
 
 # The other compiler, and the sanitizers.
@@ -131,7 +145,8 @@ BENCHES := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard bench/bench_*.c)))
 bench_helpers := $(patsubst %.c,$(BUILD)/%.o,$(filter-out bench/bench_%,$(sort $(wildcard bench/*.c))))
 
 $(BENCHES): $(BUILD)/bench/%: $(BUILD)/bench/%.o $(bench_helpers) $(STATIC)
-	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
 
 bench: all $(BENCHES)
 	@for program in $(BENCHES); do $$program || exit 1; done

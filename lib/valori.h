@@ -27,6 +27,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#ifdef __GNUC__
+#pragma GCC visibility push(default)
+#endif
 
 /* ---- 1. Version, codes, errors ------------------------------------------------------------------------------- */
 
@@ -600,6 +603,9 @@ typedef struct valori_verify_report {
  */
 valori_code valori_verify(const valori_verify_options *options, valori_verify_report *out, valori_error *error);
 
+#ifdef __GNUC__
+#pragma GCC visibility pop
+#endif
 #ifdef __cplusplus
 }
 #endif

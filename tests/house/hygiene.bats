@@ -1,0 +1,72 @@
+#!/usr/bin/env bats
+# Small rules that hold everywhere.
+
+setup() {
+	load house
+}
+
+@test "every header compiles alone" {
+	for header in lib/*.h cmd/*.h; do
+		[ -e "$header" ] || continue
+		$CC -std=c11 -Wall -Wextra -Werror -D_GNU_SOURCE -I"$BUILD" -Ilib -Icmd -fsyntax-only -x c "$header" ||
+			none "$header does not"
+	done
+}
+
+@test "no call that is banned" {
+	banned='strcpy|strcat|strncpy|strncat|sprintf|vsprintf|strtok|gets|atoi|atol|atoll|atof|rand|srand|random|system|asctime|ctime|gmtime|localtime|setlocale|alloca|tmpnam|mktemp|strerror'
+	for file in lib/*.[ch] cmd/*.[ch] tests/*/*.[ch] bench/*.[ch]; do
+		[ -e "$file" ] || continue
+		none "$(code "$file" | grep -nE "(^|[^A-Za-z0-9_>.])($banned) *\(" | sed "s|^|$file: |")"
+	done
+}
+
+@test "no path of one machine" {
+	none "$(sources ! -name hygiene.bats | xargs grep -nIE '(/wor[k]|/hom[e]/[a-z]+|/Users)/' | grep -v '^./LICENSE')"
+}
+
+@test "no unfinished marks" {
+	none "$(sources | xargs grep -nIE '\b(TOD[O]|FIXM[E]|XX[X]|HAC[K])\b')"
+}
+
+@test "no line of code is wider than 120 columns" {
+	for file in $(sources ! -path './lib/*.h' \( -name '*.[ch]' -o -name '*.sh' -o -name Makefile -o -name configure \)); do
+		none "$(expand -t 8 "$file" | awk -v file="$file" 'length > 120 { print file ":" FNR ": " length }')"
+	done
+}
+
+@test "no trailing blanks, and every file ends its last line" {
+	none "$(sources \( -name '*.[ch]' -o -name '*.md' -o -name '*.bats' -o -name Makefile -o -name '*.[1-9]' \) |
+		xargs grep -nIE '[ 	]+$')"
+	for file in $(sources \( -name '*.[ch]' -o -name '*.md' -o -name '*.bats' -o -name '*.[1-9]' \) -size +0); do
+		[ -z "$(tail -c 1 "$file")" ] || none "$file: no newline at its end"
+	done
+}
+
+@test "shell scripts pass shellcheck" {
+	need shellcheck
+	shellcheck configure
+	for file in $(grep -lE '^#!.*\b(sh|bash)$' configure .ci/* tests/* tests/*/* contrib/* bench/* 2>/dev/null); do
+		shellcheck "$file"
+	done
+}
+
+@test "configure runs under dash" {
+	need dash
+	dash -n configure
+	dash configure --dir="$BATS_TEST_TMPDIR" >/dev/null
+	[ -s "$BATS_TEST_TMPDIR/config.mak" ] && [ -s "$BATS_TEST_TMPDIR/config.h" ]
+}
+
+@test "configure installs nothing and writes nothing but its two files" {
+	mkdir "$BATS_TEST_TMPDIR/bin"
+	printf '#!/bin/sh\necho called >"%s/called"\n' "$BATS_TEST_TMPDIR" >"$BATS_TEST_TMPDIR/bin/apt-get"
+	chmod +x "$BATS_TEST_TMPDIR/bin/apt-get"
+	PATH=$BATS_TEST_TMPDIR/bin:$PATH ./configure --dir="$BATS_TEST_TMPDIR/b" >/dev/null
+	[ ! -e "$BATS_TEST_TMPDIR/called" ]
+	[ "$(ls "$BATS_TEST_TMPDIR/b" | sort | tr '\n' ' ')" = "config.h config.mak " ]
+}
+
+@test "the top level stays one screen" {
+	[ "$(sources -path './*' ! -path './*/*' | wc -l)" -le 12 ]
+}
