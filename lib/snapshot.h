@@ -1,0 +1,52 @@
+/*
+ * snapshot.h - snapshot files: a frozen state with all it takes to go on, made to be mapped.
+ *
+ * The bytes are a function of the log's prefix alone: no clock, no capacity, no garbage (blobs are laid out anew in canonical order, so a state that
+ * was loaded, replayed or lived through writes the same file). Header, 4096 bytes; section table, 4096 bytes; then the sections, each at a multiple
+ * of 4096, zero-filled between.
+ *
+ *   0 magic "VALORISN" | 8 version u32 = 1 | 12 dim u32 | 16 arithmetic u32 = 1 | 20 state hash u32 = 1 | 24 tree hash u32 = 1 | 28 section count u32
+ *   | 32 log id[32] | 64 parent log id[32] | 96 parent commits u64 | 104 parent root[32] | 136 commits u64 (= size of the log tree) | 144 height u64
+ *   | 152 time_ms u64 of the last commit | 160 state root[32] | 192 frontier count u32 | 196 config_set u32 | 200 file size u64 | 208 config values u64 x 16
+ *   | 336 live and other counts u64 x 8 | 400 0 | 512 frontier roots[64][32] | 2560 0 | 4060 BLAKE3 of the section table[32] | 4092 crc32c u32 of bytes 0...4091
+ * Section table: 64 entries of 64 bytes, unused ones zero: kind u32 | element size u32 | offset u64 | size u64 (bytes) | count u64 (elements) | BLAKE3 of the bytes[32].
+ *   Kinds ascend. A reader refuses kinds it does not know below 0x8000 (NEWER) and skips those above (derived data, rebuilt when absent).
+ *
+ * Opening maps the file and checks header and section table: O(1). Data sections are checked in full by vl_snapshot_verify; until then a damaged
+ * section can at worst give a wrong answer that the record-leaf check of the search finds, never a crash.
+ */
+#ifndef VL_SNAPSHOT_H
+#define VL_SNAPSHOT_H
+
+#include "commitment.h"
+#include "log.h"
+#include "requests.h"
+#include "state.h"
+
+enum { VL_SNAPSHOT_HEADER = 8192, VL_SNAPSHOT_ALIGN = 4096, VL_SECTIONS_MAX = 64 };
+
+struct vl_snapshot; /* an open, mapped file */
+
+valori_code vl_snapshot_open(const struct vl_env *env, const struct vl_os *os, const char *path, struct vl_snapshot **out, valori_error *error);
+void vl_snapshot_close(struct vl_snapshot *snapshot); /* after everything that was attached to it was freed */
+const struct vl_position *vl_snapshot_position(const struct vl_snapshot *snapshot);
+/* Fills the sizes and counts of the public struct. */
+void vl_snapshot_describe(const struct vl_snapshot *snapshot, valori_snapshot_info *out);
+/* Makes state, commitment and request window (each freshly initialised, empty) start with the mapped sections: O(1). */
+valori_code vl_snapshot_attach(const struct vl_snapshot *snapshot, struct vl_state *state, struct vl_commitment *commitment,
+			       struct vl_requests *requests, valori_error *error);
+/*
+ * Everything: section digests, zeros between sections, canonical layout, content digests (vectors, keys, metadata), leaves, every tree level, counts, tables
+ * (each live key is found through its bucket), lists, state root. OK or DAMAGED with offset and sentence. Streams; needs little memory beyond the mapping.
+ */
+valori_code vl_snapshot_verify(const struct vl_snapshot *snapshot, valori_error *error);
+
+/*
+ * Writes the file: to path whole or not at all (temporary name in the same directory, sync, read back and verify its digests, rename, sync of the directory); or, when
+ * path is NULL, as a stream to fd in file order. state, requests and leaf level of commitment are frozen copies (inner tree levels may be computed anew).
+ */
+valori_code vl_snapshot_write(const struct vl_env *env, const struct vl_os *os, const struct vl_position *position, const struct vl_state *state,
+			      const struct vl_commitment *commitment, const struct vl_requests *requests, const char *path, int fd,
+			      valori_error *error);
+
+#endif
