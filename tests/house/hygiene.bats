@@ -51,11 +51,17 @@ setup() {
 	done
 }
 
+# "a && b" on a line of its own cannot fail in a, and "! a" cannot fail at all: set -e looks past both.
+@test "no line of a suite that looks like a check and cannot fail" {
+	none "$(grep -nE '^\s*\[.*\] && \[[^|]*$|^\s*! ' tests/*/*.bats)"
+}
+
 @test "configure runs under dash" {
 	need dash
 	dash -n configure
 	dash configure --dir="$BATS_TEST_TMPDIR" >/dev/null
-	[ -s "$BATS_TEST_TMPDIR/config.mak" ] && [ -s "$BATS_TEST_TMPDIR/config.h" ]
+	[ -s "$BATS_TEST_TMPDIR/config.mak" ]
+	[ -s "$BATS_TEST_TMPDIR/config.h" ]
 }
 
 @test "configure installs nothing and writes nothing but its two files" {

@@ -17,7 +17,8 @@ setup() {
 @test "the core needs nothing of a C library but mem*" {
 	[ -n "$(sources_below | grep '\.c$')" ] || skip "there is no core yet"
 	run make -s BUILD="$BUILD" core
-	[ "$status" = 0 ] && [ -s "$BUILD/core.o" ]
+	[ "$status" = 0 ]
+	[ -s "$BUILD/core.o" ]
 }
 
 @test "no floating-point arithmetic, comparison or conversion in the core" {

@@ -1,0 +1,66 @@
+#!/usr/bin/env bats
+# The manual: well-formed, complete, and its examples work as written.
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+	load house
+	ls man/*.[1-9] >/dev/null 2>&1 || skip "there is no manual page yet"
+}
+
+@test "the manual pages are well-formed mdoc" {
+	need mandoc
+	# References to pages of other packages cannot be found here; those to our own have a test of their own.
+	none "$(mandoc -T lint -W style man/*.[1-9] 2>&1 | grep -v 'referenced manual not found')"
+}
+
+@test "every page that is referred to exists" {
+	none "$(sed -nE 's/^\.Xr ([^ ]+) ([0-9]).*/\1.\2/p' man/*.[1-9] | grep -E '^(lib)?valori' | sort -u |
+		while read -r page; do [ -e "man/$page" ] || echo "$page"; done)"
+}
+
+@test "valori(7) names every page" {
+	for page in man/*.[1-9]; do
+		page=$(basename "$page")
+		[ "$page" = valori.7 ] || grep -qE "^\.Xr ${page%.*} ${page##*.}( |\$)" man/valori.7 ||
+			none "valori.7 does not name $page"
+	done
+}
+
+@test "every public name is in libvalori(3)" {
+	none "$(grep -owE '(valori|VALORI)_[A-Za-z0-9_]+' lib/valori.h | grep -v 'VALORI_H$' | sort -u |
+		grep -vxFf <(grep -owE '(valori|VALORI)_[A-Za-z0-9_]+' man/libvalori.3 | sort -u))"
+}
+
+# Each ".Dl $ command" runs in a directory of its own, with base.fvecs and q.fvecs of 128 components. Comment lines
+# '.\" $ command' before it prepare what the reader of the page is supposed to have.
+@test "the examples of the manual work as written" {
+	need_tools
+	export PATH=$BUILD:$PATH
+	count=0
+	for page in man/*.[1-9]; do
+		setup=
+		while IFS= read -r line; do
+			line=$(sed 's/\\e/\\/g; s/\\(dq/"/g; s/\\-/-/g; s/\\&//g' <<<"$line")
+			case $line in
+			'.\" $ '*) setup=$setup${line#.\\\" $ }$'\n' ;;
+			'.Dl $ '*)
+				count=$((count + 1))
+				mkdir "$BATS_TEST_TMPDIR/$count"
+				(cd "$BATS_TEST_TMPDIR/$count" && vectors >/dev/null && bash -o pipefail -ec "$setup" >/dev/null) ||
+					none "$page: this preparation failed: $setup"
+				run --separate-stderr bash -o pipefail -c "cd $BATS_TEST_TMPDIR/$count && ${line#.Dl $ }"
+				[ "$status" = 0 ] || none "$page: ${line#.Dl $ }: status $status: $stderr"
+				setup= ;;
+			esac
+		done < <(sed 's/^\.\\" \$/.\\" $/' "$page")
+	done
+	[ "$count" -ge 10 ]
+}
+
+# 40 rows of 128 numbers as .fvecs, three of them as queries.
+vectors() {
+	perl -e 'for $row (0 .. 39) { print pack("V", 128), map { pack("f<", ($row * 31 + $_ * 7) % 256) } 1 .. 128 }' \
+		>base.fvecs
+	head -c $((3 * 516)) base.fvecs >q.fvecs
+}
