@@ -360,7 +360,8 @@ _Noreturn static void refuse(int answer, const char *typed)
 	if (answer == ':' && optopt < 256)
 		tool_usage("-%c: needs a value (%s)", optopt, option_at(index_of_letter(optopt))->argument);
 	if (answer == ':')
-		tool_usage("--%s: needs a value (%s)", option_at(optopt - 256)->name, option_at(optopt - 256)->argument);
+		tool_usage("--%s: needs a value (%s)", option_at(optopt - 256)->name,
+			   option_at(optopt - 256)->argument);
 	if (optopt >= 256)
 		tool_usage("--%s: takes no value", option_at(optopt - 256)->name);
 	if (optopt != 0)
@@ -504,7 +505,8 @@ valori_when tool_when(const char *value)
 	valori_when when = {0};
 
 	if (valori_when_parse(value, &when, NULL) != VALORI_OK)
-		refuse_value(value, "not a moment (a height, a state root, a time as 2026-11-20T12:00:00Z, or @milliseconds)");
+		refuse_value(value, "not a moment "
+				    "(a height, a state root, a time as 2026-11-20T12:00:00Z, or @milliseconds)");
 	return when;
 }
 
