@@ -114,7 +114,7 @@ SUITES := $(sort $(wildcard tests/*/*.bats))
 .SECONDEXPANSION:
 $(TESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $$(call helpers,$$(*D)) $(STATIC)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(SODIUM_LIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(SODIUM_LIBS) -lm
 
 test-programs: $(TESTS)
 

@@ -15,4 +15,7 @@ static inline uint32_t vl_crc32c(const struct vl_kernels *kernels, uint32_t crc,
 	return kernels->crc32c(crc, data, size);
 }
 
+/* For the kernels. crc32c: as vl_crc32c. */
+uint32_t vl_crc32c_portable(uint32_t crc, const uint8_t *data, size_t size);
+
 #endif

@@ -29,7 +29,8 @@ struct vl_kernels {
 	/* crc32c.h */
 	uint32_t (*crc32c)(uint32_t crc, const uint8_t *data, size_t size);
 	/* q16.h */
-	size_t (*q16_from_f32)(const uint8_t *source, size_t count, uint8_t *target);
+	uint64_t (*q16_from_f32)(const uint8_t *source, size_t dim, uint8_t *target);
+	uint64_t (*q16_norm)(const uint8_t *vector, size_t dim);
 	uint64_t (*q16_l2)(const uint8_t *a, const uint8_t *b, size_t dim);
 	void (*q16_l2_rows)(const uint8_t *query, const uint8_t *rows, size_t count, size_t dim, uint64_t *out);
 };

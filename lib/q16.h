@@ -40,8 +40,8 @@ uint32_t vl_f32_from_f16(uint16_t bits);
  * may not overlap) and is checked against the acceptance rule. On a fault *component is the index of the first
  * component at fault (for VL_Q16_NORM: at which the sum reaches the limit) and target is undefined.
  */
-enum vl_q16_fault vl_q16_accept_f32(const struct vl_kernels *kernels, const uint8_t *source, size_t dim, uint8_t *target,
-				    size_t *component);
+enum vl_q16_fault vl_q16_accept_f32(const struct vl_kernels *kernels, const uint8_t *source, size_t dim,
+				    uint8_t *target, size_t *component);
 
 /* The acceptance rule alone, for components that arrive as Q16.16. */
 enum vl_q16_fault vl_q16_accept(const struct vl_kernels *kernels, const uint8_t *vector, size_t dim, size_t *component);
@@ -52,15 +52,28 @@ static inline uint64_t vl_q16_l2(const struct vl_kernels *kernels, const uint8_t
 	return kernels->q16_l2(a, b, dim);
 }
 
-/*
- * Distances of one query to count vectors that lie packed one after the other. Kernel members:
- * q16_from_f32 converts while all is well and returns how many components it converted (count when all were; it may
- * stop a few early: the caller then finds the exact place with vl_q16_from_f32).
- */
+/* Distances of one query to count vectors that lie packed one after the other. */
 static inline void vl_q16_l2_rows(const struct vl_kernels *kernels, const uint8_t *query, const uint8_t *rows,
 				  size_t count, size_t dim, uint64_t *out)
 {
 	kernels->q16_l2_rows(query, rows, count, dim, out);
 }
+
+/*
+ * For the kernels; dim is at most VL_DIM_MAX, nothing is aligned.
+ *
+ * q16_from_f32: converts a row and returns the sum of the squares; VL_Q16_NORM_MAX when a component has a fault or
+ * the sum is not below it, with target undefined.
+ *
+ * q16_norm: the sum of squares, or VL_Q16_NORM_MAX when it is not below it.
+ *
+ * q16_l2: the sum of squared differences modulo 2^64: for accepted vectors the distance itself.
+ *
+ * q16_l2_rows: q16_l2 of query and each of count rows of dim components, into out[count].
+ */
+uint64_t vl_q16_from_f32_portable(const uint8_t *source, size_t dim, uint8_t *target);
+uint64_t vl_q16_norm_portable(const uint8_t *vector, size_t dim);
+uint64_t vl_q16_l2_portable(const uint8_t *a, const uint8_t *b, size_t dim);
+void vl_q16_l2_rows_portable(const uint8_t *query, const uint8_t *rows, size_t count, size_t dim, uint64_t *out);
 
 #endif

@@ -45,4 +45,12 @@ void vl_frontier_append(struct vl_frontier *frontier, const struct vl_kernels *k
 /* The tree's root; of the empty tree SHA-256 of nothing, as the RFC says. */
 void vl_frontier_root(const struct vl_frontier *frontier, const struct vl_kernels *kernels, uint8_t out[32]);
 
+/*
+ * For the kernels. sha256_blocks: the compression function over blocks blocks of 64 bytes, one after the other; h is
+ * replaced by the next state.
+ */
+extern const uint32_t vl_sha256_k[64];
+
+void vl_sha256_blocks_portable(uint32_t h[8], const uint8_t *data, size_t blocks);
+
 #endif
