@@ -60,7 +60,7 @@ extern const struct vl_os vl_os_real;
 int64_t vl_os_pread_all(const struct vl_os *os, int fd, void *data, size_t size, uint64_t offset);
 int vl_os_pwrite_all(const struct vl_os *os, int fd, const void *data, size_t size, uint64_t offset);
 int vl_os_write_all(const struct vl_os *os, int fd, const void *data, size_t size);
-/* strerror without locale: "no space left on device" for the errnos that matter, "error N" for others. */
+/* strerror without locale: "no space left on device" for the errnos that matter, "system call failed" for others. error may be negative. */
 const char *vl_os_error_text(int error);
 
 #endif
