@@ -60,6 +60,8 @@ extern const struct vl_os vl_os_real;
 int64_t vl_os_pread_all(const struct vl_os *os, int fd, void *data, size_t size, uint64_t offset);
 int vl_os_pwrite_all(const struct vl_os *os, int fd, const void *data, size_t size, uint64_t offset);
 int vl_os_write_all(const struct vl_os *os, int fd, const void *data, size_t size);
+/* A variable of the process environment; NULL when it is not set, or empty. */
+const char *vl_os_variable(const char *name);
 /* strerror without locale: "no space left on device" for the errnos that matter, "system call failed" for others. error may be negative. */
 const char *vl_os_error_text(int error);
 

@@ -105,6 +105,9 @@ struct vl_record {
 	uint32_t key_size, metadata_size; /* 0: no key; VL_ABSENT: none */
 	uint64_t node;	   /* first node that names it, or VALORI_NONE */
 	const uint8_t *key, *metadata;
+	/* VL_SALT_SIZE bytes each, NULL when not salted. The state keeps them (in the heap): without the salts V and M could be
+	 * recomputed neither from a snapshot nor for a hit that is returned, nor could a repeated request be compared. */
+	const uint8_t *vector_salt, *metadata_salt;
 };
 struct vl_node {
 	uint64_t id, record;
