@@ -19,8 +19,8 @@
 
 #include <stdbool.h>
 
-#include "err.h"
 #include "env.h"
+#include "err.h"
 
 struct vl_pool; /* what the arrays of one state share: memory, epochs, undo notes, chunks waiting for readers */
 
@@ -30,13 +30,25 @@ struct vl_array {
 	uint32_t elem_size;
 	uint32_t chunk_shift; /* 2^chunk_shift elements a chunk */
 	/* private to array.c from here on */
-	uint32_t depth, index; /* levels of nodes above the chunks; place in the pool's list */
-	void *root;
-	uint64_t root_epoch;
+	uint32_t depth;	     /* levels of nodes above the chunks */
+	void *root;	     /* a node, or with depth 0 a chunk; NULL: all is mapped, or nothing is there */
+	uint64_t root_epoch; /* in which root became the writer's own */
 	const uint8_t *base; /* mapped elements */
 	uint64_t base_count;
-	uint64_t frozen;   /* elements that some frozen copy can see */
-	uint64_t begun;	   /* count at vl_pool_begin */
+	/* of the original only: set when it is first changed after a freeze or begin */
+	uint64_t turn, epoch;
+	uint64_t frozen; /* elements that some frozen copy can see */
+	uint64_t begun;	 /* count at vl_pool_begin: what lies behind needs no undo note */
+	struct vl_array *touched; /* the next array that was changed since begin */
+	uint8_t *tail;		  /* the chunk into which append writes */
+	uint64_t tail_chunk;
+};
+
+/* A node of the tree; child_epoch says since when a child is the writer's own. */
+enum { VL_ARRAY_FANOUT_SHIFT = 6, VL_ARRAY_FANOUT = 1 << VL_ARRAY_FANOUT_SHIFT };
+struct vl_array_node {
+	void *child[VL_ARRAY_FANOUT]; /* NULL: this part is mapped, or not there */
+	uint64_t child_epoch[VL_ARRAY_FANOUT];
 };
 
 valori_code vl_pool_new(const struct vl_env *env, struct vl_pool **out, valori_error *error);
@@ -45,30 +57,51 @@ void vl_pool_free(struct vl_pool *pool);
 const struct vl_env *vl_pool_env(const struct vl_pool *pool);
 
 /*
- * Versions. vl_pool_freeze starts a new epoch and returns the name of the old one; the caller then copies the arrays it
- * wants (struct assignment) and releases the version when done. Not between begin and commit/abort. Freeze and release are calls of the
- * writer (the engine serialises them). Chunks nobody can see any more are given back in release.
+ * Versions. vl_pool_freeze starts a new epoch and returns the name of the old one (0: out of memory, nothing is frozen);
+ * the caller then copies the arrays it wants (struct assignment) and releases the version when done. Not between begin
+ * and commit/abort. Freeze and release are calls of the writer (the engine serialises them). Chunks nobody can see any
+ * more are given back in release; releasing 0 does nothing.
  */
 uint64_t vl_pool_freeze(struct vl_pool *pool);
 void vl_pool_release(struct vl_pool *pool, uint64_t version);
 
+/* The bracket. Neither costs more than what was changed inside it. */
 void vl_pool_begin(struct vl_pool *pool);
 void vl_pool_commit(struct vl_pool *pool);
 void vl_pool_abort(struct vl_pool *pool);
-/* An array that is registered is undone by abort; all arrays of the state are. At most 64. */
+
+/* The original must stay where it is: the pool remembers its address while a bracket is open. */
 void vl_array_init(struct vl_array *array, struct vl_pool *pool, uint32_t elem_size, uint32_t chunk_shift);
 void vl_array_free(struct vl_array *array); /* of the original, after all versions were released */
 void vl_array_map(struct vl_array *array, const uint8_t *base, uint64_t count); /* array is empty */
 
 /* Element index, which is below count: never NULL. */
-const uint8_t *vl_array_get(const struct vl_array *array, uint64_t index);
+static inline const uint8_t *vl_array_get(const struct vl_array *array, uint64_t index)
+{
+	const void *at = array->root;
+	uint64_t chunk = index >> array->chunk_shift;
+
+	for (uint32_t depth = array->depth; at != NULL && depth > 0; depth--) {
+		uint64_t slot = chunk >> (depth - 1) * VL_ARRAY_FANOUT_SHIFT & (VL_ARRAY_FANOUT - 1);
+
+		at = ((const struct vl_array_node *)at)->child[slot];
+	}
+	if (at == NULL)
+		return array->base + index * array->elem_size;
+	return (const uint8_t *)at + (index - (chunk << array->chunk_shift)) * array->elem_size;
+}
+
 /* Element index and how many follow it without a gap in memory (itself included), limited by count: for scans. */
 const uint8_t *vl_array_run(const struct vl_array *array, uint64_t index, uint64_t *run);
 /* Element index for writing, old bytes noted. NULL: out of memory. Write all you want to it before the next array call. */
 uint8_t *vl_array_edit(struct vl_array *array, uint64_t index);
+/* The same for count elements, which must lie in one chunk. */
+uint8_t *vl_array_edit_run(struct vl_array *array, uint64_t index, uint64_t count);
 /* A new element behind the last one, zeroed. NULL: out of memory. */
 uint8_t *vl_array_append(struct vl_array *array);
 /* Run of new zeroed elements without a gap in memory: up to *run of them (at least 1); *run becomes how many. NULL: out of memory. */
 uint8_t *vl_array_extend(struct vl_array *array, uint64_t *run);
+/* The same, not zeroed: every byte must be written before anybody reads. */
+uint8_t *vl_array_extend_raw(struct vl_array *array, uint64_t *run);
 
 #endif
