@@ -537,15 +537,18 @@ typedef struct valori_trim_result {
 } valori_trim_result;
 
 /*
- * Removes (or moves to directory archive, when not NULL) the sealed segments that the snapshot covers, after the snapshot
- * was read back in full and its root compared with that commit's in the log. dry_run: only says what it would do. Nothing
- * writes: the live segment is rotated first, so that all of it can go. OTHER_LOG, MISMATCH, DAMAGED, LOCKED, IO. [any]
+ * Removes (or moves to directory archive, made when missing, if not NULL) the sealed segments that the snapshot covers, oldest first, after the
+ * snapshot was checked in full and its root compared with that commit's in the log. dry_run: only says what it would do. When
+ * nothing writes, the live segment is rotated first if the snapshot covers it, so that all of it can go; beside a writer it stays.
+ * OTHER_LOG, MISMATCH (a fork), UNKNOWABLE (the log begins after the snapshot), MISSING (it ends before), DAMAGED, LOCKED, IO. [any]
  */
 valori_code valori_trim(const char *log, const char *snapshot, const char *archive, int dry_run, valori_trim_result *out,
 			valori_error *error);
 /*
- * Makes the store at log begin anew from a snapshot: new log id, the old files moved to STEM.before-restore-N/. The snapshot is
- * checked in full first and copied beside the log if it is not there. LOCKED, DAMAGED, IO ... [any]
+ * Makes the store at log begin anew from a snapshot: new log id, heights go on, the old files moved to STEM.before-restore-N/. The snapshot
+ * ("-": a stream on standard input) is checked in full first; it becomes snapshot.val beside the log, with the new log's id in its
+ * header. The log need not exist. out (may be NULL) describes the new snapshot. LOCKED, DAMAGED, OTHER_LOG (snapshot.val there belongs to a
+ * third store), IO ... [any]
  */
 valori_code valori_restore(const char *log, const char *snapshot, valori_snapshot_info *out, valori_error *error);
 
