@@ -45,7 +45,7 @@ endif
 
 # The suffix of a file of kernels names the instructions it may use; everything else runs on the oldest machine.
 ifeq ($(ARCH),x86_64)
-$(BUILD)/%_sse4.o: KERNEL = -msse4.2
+$(BUILD)/%_sse4.o: KERNEL = -msse4.2 -mpclmul
 $(BUILD)/%_avx2.o: KERNEL = -mavx2
 $(BUILD)/%_avx512.o: KERNEL = -mavx512f -mavx512vl -mavx512bw
 endif
