@@ -1,5 +1,6 @@
 /* tool.c - what all tools do alike. */
 #include "tool.h"
+#include "mapped.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -192,6 +193,24 @@ void *tool_alloc(size_t count, size_t size)
 	return memory;
 }
 
+void *tool_grow(void *array, size_t *room, size_t count, size_t size)
+{
+	size_t wanted = *room + *room / 2 + 16, bytes;
+
+	if (count <= *room)
+		return array;
+	if (wanted < count)
+		wanted = count;
+	if (!__builtin_mul_overflow(wanted, size, &bytes))
+		array = realloc(array, bytes);
+	else
+		array = NULL;
+	if (array == NULL)
+		exit(tool_finish(tool_trouble(TOOL_SYSTEM, "out of memory")));
+	*room = wanted;
+	return array;
+}
+
 /* ---- --help and --version, both made from the table ---- */
 
 /* Writes text in lines of at most HELP_WIDTH; the first starts at column, the others at indent. */
@@ -295,6 +314,26 @@ static void on_usr1(int number)
 	progress_asked = 1;
 }
 
+/* A snapshot is mapped: when somebody truncates it while it is read, its name is worth more than "bus error". */
+static void on_bus(int number, siginfo_t *info, void *context)
+{
+	char line[VL_MAPPED_NAME + 128], name[VL_MAPPED_NAME];
+	const char *parts[] = {tool.name, ": ", name, ": was truncated while it was read\n"};
+	size_t size = 0;
+
+	(void)number, (void)context;
+	if (!vl_mapped_name(info->si_addr, name)) {
+		signal(SIGBUS, SIG_DFL);
+		return;
+	}
+	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+		for (const char *at = parts[i]; *at != '\0' && size < sizeof line; at++)
+			line[size++] = *at;
+	if (write(2, line, size) < 0)
+		_exit(TOOL_DAMAGED);
+	_exit(TOOL_DAMAGED);
+}
+
 static const struct tool_opt *option_at(int index)
 {
 	return index >= OPTS_MAX ? &common[index - OPTS_MAX] : &tool.opts[index];
@@ -327,6 +366,7 @@ static void start(void)
 {
 	size_t long_count = 0, short_size = 0;
 	struct sigaction action = {.sa_handler = on_usr1, .sa_flags = SA_RESTART};
+	struct sigaction bus = {.sa_sigaction = on_bus, .sa_flags = SA_SIGINFO};
 
 	hold_standard_descriptors();
 	shorts[short_size++] = ':';
@@ -336,6 +376,7 @@ static void start(void)
 		if (has_common(index))
 			add_option(index, &long_count, &short_size);
 	opterr = 0;
+	sigaction(SIGBUS, &bus, NULL);
 	progress_next = now_ms() + 1000;
 	if (tool.has & TOOL_PROGRESS) {
 		sigaction(SIGUSR1, &action, NULL);

@@ -105,6 +105,8 @@ int tool_finish(int status);
 
 /* Memory, zeroed; the program ends with TOOL_SYSTEM when there is none. */
 void *tool_alloc(size_t count, size_t size);
+/* array with room for count items of size bytes, *room kept; grows by half, so that adding one by one stays cheap. */
+void *tool_grow(void *array, size_t *room, size_t count, size_t size);
 
 /* ---- progress and signals ---- */
 

@@ -8,8 +8,7 @@ setup() {
 @test "every header compiles alone" {
 	for header in lib/*.h cmd/*.h; do
 		[ -e "$header" ] || continue
-		echo "#include \"$header\"" |
-			$CC -std=c11 -Wall -Wextra -Werror -D_GNU_SOURCE -I"$BUILD" -I. -Ilib -Icmd -fsyntax-only -x c - ||
+		$CC -std=c11 -Wall -Wextra -Werror -D_GNU_SOURCE -I"$BUILD" -Ilib -Icmd -fsyntax-only -x c "$header" ||
 			none "$header does not"
 	done
 }

@@ -1,0 +1,22 @@
+/*
+ * store.h - opening a store to read it: by its path, from a snapshot alone, or from a log stream on standard input.
+ */
+#ifndef STORE_H
+#define STORE_H
+
+#include "tool.h"
+
+struct store_source {
+	const char *log; /* path, "-" for a stream on standard input, or NULL: the snapshot alone */
+	const char *snapshot, *archive;
+	uint32_t flags; /* VALORI_NO_VECTORS or 0 */
+	valori_when at;
+};
+
+/* TOOL_OK, or a status after a message. Notes about how it was opened are warnings. */
+int store_open_read(const struct store_source *source, valori **out);
+
+/* name beside the live log of a store (its path or directory); to be freed. */
+char *store_beside(const char *log, const char *name);
+
+#endif
