@@ -17,7 +17,7 @@ PATCH := $(or $(call version,PATCH),0)
 VERSION := $(MAJOR).$(MINOR).$(PATCH)
 
 WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wswitch-enum
-COMMON = -std=c11 $(CFLAGS) $(WARNINGS) $(WERROR) -ffile-prefix-map=$(CURDIR)/= -MMD -MP -I$(BUILD)
+COMMON = -std=c11 $(CFLAGS) $(WARNINGS) $(WERROR) -ffile-prefix-map=$(CURDIR)=. -MMD -MP -I$(BUILD)
 HOSTED = $(COMMON) -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -pthread -fPIC -fvisibility=hidden
 
 LIB_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard lib/*.c)))
@@ -31,9 +31,9 @@ SHARED := $(BUILD)/libvalori.so.$(VERSION)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all core test-programs bench demo check check-ci check-long deps deps-ci format install uninstall clean
+.PHONY: all lib core test-programs bench demo check check-ci check-long deps deps-ci format install uninstall clean
 
-all: $(STATIC) $(SHARED) $(TOOLS) $(BUILD)/valori.pc
+all: lib $(TOOLS) $(BUILD)/valori.pc
 
 # make runs configure by itself where nobody has; later with the same arguments whenever configure changed.
 ifeq ($(filter deps deps-ci clean format check-ci,$(MAKECMDGOALS)),)
@@ -43,9 +43,11 @@ endif
 
 # ---- the library ----
 
+lib: $(STATIC) $(SHARED)
+
 # The suffix of a file of kernels names the instructions it may use; everything else runs on the oldest machine.
 ifeq ($(ARCH),x86_64)
-$(BUILD)/%_sse4.o: KERNEL = -msse4.2
+$(BUILD)/%_sse4.o: KERNEL = -msse4.2 -mpclmul
 $(BUILD)/%_avx2.o: KERNEL = -mavx2
 $(BUILD)/%_avx512.o: KERNEL = -mavx512f -mavx512vl -mavx512bw
 endif
@@ -91,12 +93,12 @@ core: $(if $(CORE_OBJECTS),$(BUILD)/core.o)
 
 $(BUILD)/core.o: $(CORE_OBJECTS)
 	$(call say,CORE,$@)
-	$(Q)$(CC) $(CFLAGS) -nostdlib -r -o $@ $^
+	$(Q)$(CC) $(CFLAGS) -fno-sanitize=all -nostdlib -r -o $@ $^
 
 $(BUILD)/core/%.o: lib/%.c $(BUILD)/config.mak
 	@mkdir -p $(@D)
 	$(call say,CORE,$<)
-	$(Q)$(CC) $(COMMON) $(KERNEL) -ffreestanding -fno-stack-protector -c -o $@ $<
+	$(Q)$(CC) $(COMMON) $(KERNEL) -ffreestanding -fno-stack-protector -fno-sanitize=all -c -o $@ $<
 
 # ---- the tools ----
 

@@ -1,9 +1,8 @@
 /*
  * kernels.h - the kernel sets of this build, and what they lend each other.
  *
- * One file per instruction set, kernels_ISA.c, each compiled to nothing on other processors. Functions carry their
- * target as an attribute, so that no file needs flags of its own and nothing outside them can come to use an
- * instruction that the processor may lack.
+ * One file per instruction set, kernels_ISA.c, which the Makefile compiles for it, and which is empty on other
+ * processors. Nothing but its table leaves such a file, so that nobody comes to use an instruction by accident.
  */
 #ifndef VL_KERNELS_H
 #define VL_KERNELS_H
@@ -13,5 +12,16 @@
 #include "env.h"
 #include "q16.h"
 #include "sha256.h"
+
+#if defined(__x86_64__)
+/* [1] where the processor has the SHA instructions, which do not come with any of these. */
+extern const struct vl_kernels vl_kernels_sse4[2];
+extern const struct vl_kernels vl_kernels_avx2[2];
+extern const struct vl_kernels vl_kernels_avx512[2];
+
+/* Lent by kernels_sse4.c to the others. */
+void vl_sha256_blocks_sha(uint32_t h[8], const uint8_t *data, size_t blocks);
+uint32_t vl_crc32c_sse4(uint32_t crc, const uint8_t *data, size_t size);
+#endif
 
 #endif

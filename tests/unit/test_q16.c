@@ -202,7 +202,7 @@ static int32_t component(unsigned kind, size_t dim, size_t i, uint64_t *seed)
 {
 	int32_t random = (int32_t)check_random(seed);
 	/* dim of these have a sum of squares just below 2^62, in which no partial sum is small. */
-	int32_t limit = (int32_t)sqrt(ldexp(1, 62) / (double)dim) - 1;
+	int32_t limit = (int32_t)(sqrt(ldexp(1, 62) / (double)dim) - 1);
 
 	switch (kind) {
 	case 0:
@@ -224,7 +224,7 @@ static int32_t component(unsigned kind, size_t dim, size_t i, uint64_t *seed)
 	case 8:
 		return INT32_MIN;
 	case 9:
-		return limit + 1 + (i == 0);
+		return (int32_t)((uint32_t)limit + 1 + (i == 0));
 	case 10:
 		return random >> 4;
 	}
@@ -238,26 +238,22 @@ static void test_kernel_dim(const struct vl_kernels *kernels, size_t dim, unsign
 	static int32_t x[VL_DIM_MAX], y[VL_DIM_MAX];
 	static uint8_t a[VL_DIM_MAX * 4 + 8], b[VL_DIM_MAX * 4 + 8], out[VL_DIM_MAX * 4 + 16],
 		twin[VL_DIM_MAX * 4 + 16];
+	unsigned step = dim > 200 ? 5 : 1;
 	uint64_t seed = dim;
 
 	for (unsigned kind = 0; kind < KINDS; kind++)
-		for (unsigned other = 0; other<KINDS; other += dim> 200 ? 5 : 1) {
+		for (unsigned other = 0; other < KINDS; other += step) {
 			size_t shift = dim % 5;
-			uint64_t sum = 0, is, should_be;
+			uint64_t sum = 0, difference, is, should_be;
 
 			for (size_t i = 0; i < dim; i++) {
 				x[i] = component(kind, dim, i, &seed);
 				y[i] = component(other, dim, i, &seed);
 				vl_put32(a + shift + 4 * i, (uint32_t)x[i]);
 				vl_put32(b + 1 + 4 * i, (uint32_t)y[i]);
-				sum += (uint64_t)(((int64_t)x[i] - y[i]) * ((int64_t)x[i] - y[i]));
+				difference = (uint64_t)x[i] - (uint64_t)y[i];
+				sum += difference * difference;
 			}
-			for (size_t i = 0; i < dim; i++)
-				if ((kind >= 6 && kind < 10) || (other >= 6 && other < 10)) {
-					/* squares above 2^63: modulo 2^64 by unsigned arithmetic */
-					sum -= i == 0 ? sum : 0;
-					sum += ((uint64_t)x[i] - (uint64_t)y[i]) * ((uint64_t)x[i] - (uint64_t)y[i]);
-				}
 			wrong[0] += kernels->q16_l2(a + shift, b + 1, dim) != sum;
 			wrong[1] += kernels->q16_norm(a + shift, dim) != norm_oracle(x, dim);
 

@@ -1,0 +1,263 @@
+/*
+ * bench_hash.c - the lowest layers: hashes, checksums, conversion, distances, decimal text.
+ *
+ * Prints name, value and unit, tab-separated; each figure is the best of several short rounds on one thread.
+ * VALORI_CPU=NAME chooses the kernels.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "blake3.h"
+#include "bytes.h"
+#include "cpu.h"
+#include "crc32c.h"
+#include "decimal.h"
+#include "q16.h"
+#include "sha256.h"
+
+enum { ROUNDS = 7, CACHED = 64 << 10 };
+
+static const struct vl_kernels *kernels;
+static uint8_t *memory, *target;
+static size_t memory_size = 256 << 20;
+static volatile uint64_t sink;
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* Seconds for one of times repetitions of the statement, in the best round. */
+#define TIME(times, statement)                                                                                         \
+	__extension__({                                                                                                \
+		double best = 1e9;                                                                                     \
+		for (int round = 0; round < ROUNDS; round++) {                                                         \
+			double start = now(), end;                                                                     \
+			for (size_t turn = 0; turn < (size_t)(times); turn++) {                                        \
+				statement;                                                                             \
+			}                                                                                              \
+			end = (now() - start) / (double)(times);                                                       \
+			best = end < best ? end : best;                                                                \
+		}                                                                                                      \
+		best;                                                                                                  \
+	})
+
+static void report(const char *name, double value, const char *unit)
+{
+	printf("%s\t%.4g\t%s\n", name, value, unit);
+}
+
+static void bench_blake3(void)
+{
+	static const size_t sizes[] = {64, 120, 512, 1536, 3072};
+	uint32_t cv[8] = {1};
+	uint8_t out[32];
+	double seconds;
+	char name[64];
+
+	report("blake3 one compression after another",
+	       TIME(200000, kernels->blake3_compress(cv, memory, 64, turn, 0)) * 1e9, "ns");
+	memset(out, 1, 32);
+	seconds = TIME(100000, {
+		memcpy(memory, out, 32);
+		vl_blake3(kernels, VL_HASH_TREE, memory, 64, out);
+	});
+	report("blake3 path: a node of 64 bytes after another", seconds * 1e9, "ns");
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		size_t size = sizes[i], count = 1000000 / size;
+
+		seconds = TIME(20, vl_blake3_rows(kernels, VL_HASH_VECTOR, memory, size, size, count, target));
+		snprintf(name, sizeof(name), "blake3 rows of %zu bytes", size);
+		report(name, (double)(count * size) / seconds / 1e9, "GB/s");
+		report(name, (double)count / seconds / 1e6, "M/s");
+	}
+	seconds = TIME(20, vl_blake3(kernels, VL_HASH_PLAIN, memory, 1 << 20, out));
+	report("blake3 of 1 MiB", (1 << 20) / seconds / 1e9, "GB/s");
+	seconds = TIME(2000, vl_blake3(kernels, VL_HASH_PLAIN, memory, 512, out));
+	report("blake3 of 512 bytes alone", seconds * 1e9, "ns");
+	for (size_t count = 1; count <= 16; count *= 2) {
+		seconds = TIME(20000, vl_blake3_rows(kernels, VL_HASH_TREE, memory, 64, 64, count, target));
+		snprintf(name, sizeof(name), "blake3 %zu nodes of 64 bytes", count);
+		report(name, seconds * 1e9, "ns");
+	}
+	/* What a bulk ingest of 128 components hashes for each row: vector, event, leaf, and a node in each tree. */
+	seconds = TIME(5, {
+		for (size_t at = 0; at < 65536; at += 4096) {
+			vl_blake3_rows(kernels, VL_HASH_VECTOR, memory + at * 512, 512, 512, 4096, target);
+			vl_blake3_rows(kernels, VL_HASH_EVENT, memory + at * 128, 128, 90, 4096, target);
+			vl_blake3_rows(kernels, VL_HASH_RECORD, memory + at * 128, 128, 120, 4096, target);
+			vl_blake3_rows(kernels, VL_HASH_TREE, memory + at * 64, 64, 64, 4096, target);
+			vl_blake3_rows(kernels, VL_HASH_EVENTS, memory + at * 64, 64, 64, 4096, target);
+		}
+	});
+	report("all hashes of a row of 128 components", 65536 / seconds / 1e6, "M rows/s");
+}
+
+static void bench_others(void)
+{
+	uint8_t out[32];
+	double seconds;
+
+	seconds = TIME(20, vl_sha256(kernels, memory, 1 << 20, out));
+	report("sha256 of 1 MiB", (1 << 20) / seconds / 1e9, "GB/s");
+	seconds = TIME(20000, vl_sha256(kernels, memory, 200, out));
+	report("sha256 of 200 bytes", seconds * 1e9, "ns");
+	seconds = TIME(20, sink = vl_crc32c(kernels, 0, memory, 1 << 20));
+	report("crc32c of 1 MiB", (1 << 20) / seconds / 1e9, "GB/s");
+	seconds = TIME(20000, sink = vl_crc32c(kernels, 0, memory, 600));
+	report("crc32c of 600 bytes", seconds * 1e9, "ns");
+}
+
+/* The rival: a plain scan of floats by a good compiler with the widest vectors this file may use. */
+#if defined(__x86_64__)
+typedef float floats16 __attribute__((vector_size(64)));
+
+__attribute__((target("avx512f,fma"))) static void f32_rows_avx512(const float *query, const float *rows, size_t count,
+								   size_t dim, float *out)
+{
+	for (size_t i = 0; i < count; i++, rows += dim) {
+		floats16 sum[4] = {{0}, {0}, {0}, {0}};
+		float total = 0;
+
+		for (size_t j = 0; j < dim; j += 64)
+			for (unsigned k = 0; k < 4; k++) {
+				floats16 a, b;
+
+				memcpy(&a, query + j + 16 * k, 64);
+				memcpy(&b, rows + j + 16 * k, 64);
+				a -= b;
+				sum[k] += a * a;
+			}
+		sum[0] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+		for (unsigned k = 0; k < 16; k++)
+			total += sum[0][k];
+		out[i] = total;
+	}
+}
+#endif
+
+static void f32_rows(const float *query, const float *rows, size_t count, size_t dim, float *out)
+{
+#if defined(__x86_64__)
+	if (strcmp(kernels->name, "avx512") == 0) {
+		f32_rows_avx512(query, rows, count, dim, out);
+		return;
+	}
+#endif
+	for (size_t i = 0; i < count; i++, rows += dim) {
+		float sum[16] = {0}, total = 0;
+
+		for (size_t j = 0; j < dim; j += 16)
+			for (unsigned k = 0; k < 16; k++)
+				sum[k] += (query[j + k] - rows[j + k]) * (query[j + k] - rows[j + k]);
+		for (unsigned k = 0; k < 16; k++)
+			total += sum[k];
+		out[i] = total;
+	}
+}
+
+static void bench_q16(void)
+{
+	static const size_t dims[] = {128, 384, 768};
+	char name[80];
+
+	for (size_t i = 0; i < 3; i++) {
+		size_t dim = dims[i], cached = CACHED / (dim * 4), all = memory_size / (dim * 4);
+		size_t faults = 0, component;
+		double seconds, exact, plain;
+		float *query = malloc(dim * 4);
+		uint8_t *q = malloc(dim * 4);
+
+		for (size_t c = 0; c < memory_size / 4; c++) {
+			float x = (float)(c * 2654435761u % 65536) / 32768 - 1;
+
+			memcpy(memory + 4 * c, &x, 4);
+		}
+		memcpy(query, memory, dim * 4);
+		seconds = TIME(100, for (size_t row = 0; row < cached; row++) faults += vl_q16_accept_f32(
+					    kernels, memory + row * dim * 4, dim, target, &component) != VL_Q16_OK);
+		snprintf(name, sizeof(name), "f32 to Q16.16 and acceptance, %zu components", dim);
+		report(name, (double)cached / seconds / 1e6, "M rows/s");
+		plain = TIME(100, f32_rows(query, (float *)memory, cached, dim, (float *)target)) / (double)cached;
+		seconds = TIME(1, f32_rows(query, (float *)memory, all, dim, (float *)target)) / (double)all;
+		snprintf(name, sizeof(name), "f32 scan in cache, %zu components", dim);
+		report(name, plain * 1e9, "ns/row");
+		snprintf(name, sizeof(name), "f32 scan out of cache, %zu components", dim);
+		report(name, seconds * 1e9, "ns/row");
+		for (size_t row = 0; row < all; row++)
+			faults += vl_q16_accept_f32(kernels, memory + row * dim * 4, dim, target, &component) !=
+				  VL_Q16_OK ||
+				  memcpy(memory + row * dim * 4, target, dim * 4) == NULL;
+		memcpy(q, memory, dim * 4);
+		exact = TIME(100, vl_q16_l2_rows(kernels, q, memory, cached, dim, (uint64_t *)target)) / (double)cached;
+		snprintf(name, sizeof(name), "exact scan in cache, %zu components", dim);
+		report(name, exact * 1e9, "ns/row");
+		snprintf(name, sizeof(name), "exact scan / f32 scan in cache, %zu components", dim);
+		report(name, exact / plain, "x");
+		exact = TIME(1, vl_q16_l2_rows(kernels, q, memory, all, dim, (uint64_t *)target)) / (double)all;
+		snprintf(name, sizeof(name), "exact scan out of cache, %zu components", dim);
+		report(name, exact * 1e9, "ns/row");
+		snprintf(name, sizeof(name), "exact scan / f32 scan out of cache, %zu components", dim);
+		report(name, exact / seconds, "x");
+		if (faults != 0)
+			printf("# %zu faults\n", faults);
+		free(query);
+		free(q);
+	}
+}
+
+static void bench_decimal(void)
+{
+	static const int places[] = {4, 6, 8, 9, 17, 25};
+	char name[64];
+
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		enum { COUNT = 20000 };
+		char *text = malloc(COUNT * 40 + 1);
+		size_t size = 0;
+		double seconds;
+
+		for (unsigned n = 0; n < COUNT; n++)
+			size += (size_t)sprintf(text + size, "%.*f,", places[i],
+						((double)(n * 2654435761u) / 2147483648.0 - 1) * (n % 7 ? 0.1 : 1));
+		seconds = TIME(5, {
+			uint64_t sum = 0;
+
+			for (const char *p = text; p < text + size; p++) {
+				uint32_t bits = 0;
+
+				p += vl_f32_from_decimal(p, size - (size_t)(p - text), &bits);
+				sum += bits;
+			}
+			sink = sum;
+		});
+		snprintf(name, sizeof(name), "decimal of %d places", places[i]);
+		report(name, seconds / COUNT * 1e9, "ns");
+		free(text);
+	}
+}
+
+int main(void)
+{
+	kernels = vl_cpu_kernels(getenv("VALORI_CPU"));
+	if (kernels == NULL)
+		return 2;
+	memory = aligned_alloc(64, memory_size);
+	target = aligned_alloc(64, 64 << 20);
+	if (memory == NULL || target == NULL)
+		return 4;
+	for (size_t i = 0; i < memory_size; i++)
+		memory[i] = (uint8_t)(i * 7 + (i >> 9));
+	memset(target, 1, 64 << 20);
+	printf("# kernels: %s\n", kernels->name);
+	bench_blake3();
+	bench_others();
+	bench_decimal();
+	bench_q16();
+	return 0;
+}

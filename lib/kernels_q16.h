@@ -1,0 +1,114 @@
+/*
+ * kernels_q16.h - the q16 kernels over vectors of any width: a template, included once by each kernels_ISA.c.
+ *
+ * The file that includes it defines the types q_words (Q_LANES uint32_t) and q_wide (of the same size, uint64_t) and
+ *	q_load(p), q_store(p, x)	Q_LANES words, unaligned
+ *	q_load_some(p, count)	below Q_LANES words, the others 0; reads no byte behind them
+ *	q_store_some(p, x, count)
+ *	q_distance(x, y)	|x - y| of signed words, as unsigned ones
+ *	q_larger(x, y)	the larger of unsigned words
+ *	q_signed(x, signs)	-x where the top bit of signs is set, else x
+ *	q_shift(x, count)	x >> count, each word by its own; 0 when count is above 31
+ *	q_squares(sums, x)	adds the squares of unsigned words to sums[0] and sums[1], each to some lane
+ *	q_sum(x)	the sum of the lanes modulo 2^64
+ *
+ * Sums of squares against the acceptance rule: a square is at most 2^64 - 2^33 + 1 in a distance, but 2^62 in a row
+ * that is to be accepted. So a lane that was below 2^62 is below 2^63 after the next square, and its top bits tell:
+ * once they were set anywhere, the row is refused.
+ */
+
+struct norm {
+	q_wide sums[2];
+	q_wide seen; /* all bits that were set in any sum so far */
+};
+
+static inline void add_to_norm(struct norm *norm, q_words magnitudes)
+{
+	q_squares(norm->sums, magnitudes);
+	norm->seen |= norm->sums[0] | norm->sums[1];
+}
+
+static inline uint64_t norm_result(const struct norm *norm)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < Q_LANES / 2; i++) {
+		if (norm->seen[i] >= VL_Q16_NORM_MAX)
+			return VL_Q16_NORM_MAX;
+		sum += norm->sums[0][i];
+		if (sum >= VL_Q16_NORM_MAX)
+			return VL_Q16_NORM_MAX;
+		sum += norm->sums[1][i];
+		if (sum >= VL_Q16_NORM_MAX)
+			return VL_Q16_NORM_MAX;
+	}
+	return sum;
+}
+
+/*
+ * significand * 2^(exponent - 134), see q16.c. The significand at the top of the word, shifted right by
+ * 141 - exponent, is twice that, rounded down; adding one and halving rounds it, half away from zero. Zero and the
+ * subnormals are shifted out. What is too large is seen in *largest.
+ */
+static inline q_words convert(q_words bits, q_words *largest, struct norm *norm)
+{
+	q_words absolute = bits & 0x7fffffff;
+	q_words magnitude = (q_shift(bits << 8 | 0x80000000, 141 - (absolute >> 23)) + 1) >> 1;
+
+	*largest = q_larger(*largest, absolute);
+	add_to_norm(norm, magnitude);
+	return q_signed(magnitude, bits);
+}
+
+static uint64_t q16_from_f32(const uint8_t *source, size_t dim, uint8_t *target)
+{
+	struct norm norm = {.sums = {{0}, {0}}, .seen = {0}};
+	q_words largest = {0};
+	size_t i = 0;
+
+	for (; i + Q_LANES <= dim; i += Q_LANES)
+		q_store(target + 4 * i, convert(q_load(source + 4 * i), &largest, &norm));
+	if (i < dim)
+		q_store_some(target + 4 * i, convert(q_load_some(source + 4 * i, dim - i), &largest, &norm), dim - i);
+	/* 32768 and above, infinities, NaN; for -32768, the only one of them that fits, the norm is too large. */
+	for (unsigned lane = 0; lane < Q_LANES; lane++)
+		if (largest[lane] >= 0x47000000)
+			return VL_Q16_NORM_MAX;
+	return norm_result(&norm);
+}
+
+static uint64_t q16_norm(const uint8_t *vector, size_t dim)
+{
+	struct norm norm = {.sums = {{0}, {0}}, .seen = {0}};
+	const q_words zero = {0};
+	size_t i = 0;
+
+	for (; i + Q_LANES <= dim; i += Q_LANES)
+		add_to_norm(&norm, q_distance(q_load(vector + 4 * i), zero));
+	if (i < dim)
+		add_to_norm(&norm, q_distance(q_load_some(vector + 4 * i, dim - i), zero));
+	return norm_result(&norm);
+}
+
+static inline uint64_t l2(const uint8_t *a, const uint8_t *b, size_t dim)
+{
+	q_wide sums[2] = {{0}, {0}};
+	size_t i = 0;
+
+	for (; i + Q_LANES <= dim; i += Q_LANES)
+		q_squares(sums, q_distance(q_load(a + 4 * i), q_load(b + 4 * i)));
+	if (i < dim)
+		q_squares(sums, q_distance(q_load_some(a + 4 * i, dim - i), q_load_some(b + 4 * i, dim - i)));
+	return q_sum(sums[0] + sums[1]);
+}
+
+static uint64_t q16_l2(const uint8_t *a, const uint8_t *b, size_t dim)
+{
+	return l2(a, b, dim);
+}
+
+static void q16_l2_rows(const uint8_t *query, const uint8_t *rows, size_t count, size_t dim, uint64_t *out)
+{
+	for (size_t i = 0; i < count; i++)
+		out[i] = l2(query, rows + i * dim * 4, dim);
+}

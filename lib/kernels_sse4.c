@@ -1,0 +1,190 @@
+/* kernels_sse4.c - kernels for SSE4.2 with PCLMULQDQ, and for the SHA instructions. */
+#include "kernels.h"
+
+#if defined(__x86_64__)
+#include "kernels_x86.h"
+
+static void compress(uint32_t cv[8], const uint8_t block[64], uint8_t block_size, uint64_t counter, uint8_t flags)
+{
+	compress_rows(cv, block, block_size, counter, flags);
+}
+
+static void many(const uint8_t *const *inputs, size_t count, size_t blocks, const uint32_t key[8], uint64_t counter,
+		 unsigned counter_step, uint8_t flags, uint8_t flags_start, uint8_t flags_end, uint8_t last_block_size,
+		 uint8_t *out)
+{
+	while (count > 1) {
+		size_t some = count < 4 ? count : 4;
+
+		lanes4_hash_some(inputs, some, blocks, key, counter, counter_step, flags, flags_start, flags_end,
+				 last_block_size, out);
+		inputs += some;
+		count -= some;
+		counter += some * counter_step;
+		out += some * 32;
+	}
+	if (count == 1)
+		vl_blake3_one(compress, inputs[0], blocks, key, counter, flags, flags_start, flags_end, last_block_size,
+			      out);
+}
+
+/*
+ * Three streams side by side, for the instruction takes three cycles and can start every cycle. Their remainders are
+ * joined by multiplication: moving a remainder by n bytes multiplies it by x^(8n); with the constant
+ * x^(8n - 33) mod P, reflected, a carry-less product goes through the instruction itself to be reduced.
+ */
+static uint32_t crc_move(uint32_t crc, uint32_t constant)
+{
+	__m128i product = _mm_clmulepi64_si128(_mm_cvtsi32_si128((int)crc), _mm_cvtsi32_si128((int)constant), 0);
+
+	return (uint32_t)_mm_crc32_u64(0, (uint64_t)_mm_cvtsi128_si64(product));
+}
+
+static inline uint32_t crc_three(uint32_t crc, const uint8_t *data, size_t size, uint32_t by_one, uint32_t by_two)
+{
+	uint64_t first = crc, second = 0, third = 0;
+
+	for (size_t i = 0; i < size; i += 8) {
+		first = _mm_crc32_u64(first, vl_get64(data + i));
+		second = _mm_crc32_u64(second, vl_get64(data + size + i));
+		third = _mm_crc32_u64(third, vl_get64(data + 2 * size + i));
+	}
+	return crc_move((uint32_t)first, by_two) ^ crc_move((uint32_t)second, by_one) ^ (uint32_t)third;
+}
+
+uint32_t vl_crc32c_sse4(uint32_t crc, const uint8_t *data, size_t size)
+{
+	uint64_t rest;
+
+	crc = ~crc;
+	for (; size >= 3 * 2048; data += 3 * 2048, size -= 3 * 2048)
+		crc = crc_three(crc, data, 2048, 0xa51b6135, 0x82f89c77);
+	for (; size >= 3 * 128; data += 3 * 128, size -= 3 * 128)
+		crc = crc_three(crc, data, 128, 0x0d3b6092, 0xb9e02b86);
+	rest = crc;
+	for (; size >= 8; data += 8, size -= 8)
+		rest = _mm_crc32_u64(rest, vl_get64(data));
+	crc = (uint32_t)rest;
+	for (; size > 0; data++, size--)
+		crc = _mm_crc32_u8(crc, *data);
+	return ~crc;
+}
+
+#define SHA_ROUNDS(words, k)                                                               \
+	sum = _mm_add_epi32(words, _mm_loadu_si128((const __m128i *)(vl_sha256_k + (k)))); \
+	second = _mm_sha256rnds2_epu32(second, first, sum);                                \
+	first = _mm_sha256rnds2_epu32(first, second, _mm_shuffle_epi32(sum, 0x0e));
+
+/* The next four words of the schedule, in the place of the oldest. */
+#define SHA_SCHEDULE(a, b, c, d) \
+	a = _mm_sha256msg2_epu32(_mm_add_epi32(_mm_sha256msg1_epu32(a, b), _mm_alignr_epi8(d, c, 4)), d);
+
+__attribute__((target("sha"))) void vl_sha256_blocks_sha(uint32_t h[8], const uint8_t *data, size_t blocks)
+{
+	const __m128i swap = _mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3);
+	__m128i low = _mm_shuffle_epi32(_mm_loadu_si128((const __m128i *)h), 0xb1);        /* c d a b */
+	__m128i high = _mm_shuffle_epi32(_mm_loadu_si128((const __m128i *)(h + 4)), 0x1b); /* e f g h */
+	__m128i first = _mm_alignr_epi8(low, high, 8);                                     /* a b e f */
+	__m128i second = _mm_blend_epi16(high, low, 0xf0);                                 /* c d g h */
+
+	for (; blocks > 0; blocks--, data += 64) {
+		__m128i w0 = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)data), swap);
+		__m128i w1 = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(data + 16)), swap);
+		__m128i w2 = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(data + 32)), swap);
+		__m128i w3 = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(data + 48)), swap);
+		__m128i first_before = first, second_before = second, sum;
+
+		for (unsigned k = 0; k < 48; k += 16) {
+			SHA_ROUNDS(w0, k)
+			SHA_ROUNDS(w1, k + 4)
+			SHA_ROUNDS(w2, k + 8)
+			SHA_ROUNDS(w3, k + 12)
+			SHA_SCHEDULE(w0, w1, w2, w3)
+			SHA_SCHEDULE(w1, w2, w3, w0)
+			SHA_SCHEDULE(w2, w3, w0, w1)
+			SHA_SCHEDULE(w3, w0, w1, w2)
+		}
+		SHA_ROUNDS(w0, 48)
+		SHA_ROUNDS(w1, 52)
+		SHA_ROUNDS(w2, 56)
+		SHA_ROUNDS(w3, 60)
+		first = _mm_add_epi32(first, first_before);
+		second = _mm_add_epi32(second, second_before);
+	}
+	low = _mm_shuffle_epi32(first, 0x1b);   /* f e b a from the top: a b e f */
+	high = _mm_shuffle_epi32(second, 0xb1); /* d c h g */
+	_mm_storeu_si128((__m128i *)h, _mm_blend_epi16(low, high, 0xf0));
+	_mm_storeu_si128((__m128i *)(h + 4), _mm_alignr_epi8(high, low, 8));
+}
+
+typedef words4 q_words;
+typedef uint64_t q_wide __attribute__((vector_size(16)));
+enum { Q_LANES = 4 };
+
+static inline q_words q_load(const uint8_t *p)
+{
+	return load4(p);
+}
+
+static inline void q_store(uint8_t *p, q_words x)
+{
+	store4(p, x);
+}
+
+static inline q_words q_distance(q_words x, q_words y)
+{
+	return (q_words)_mm_max_epi32((__m128i)x, (__m128i)y) - (q_words)_mm_min_epi32((__m128i)x, (__m128i)y);
+}
+
+static inline q_words q_larger(q_words x, q_words y)
+{
+	return (q_words)_mm_max_epu32((__m128i)x, (__m128i)y);
+}
+
+static inline q_words q_signed(q_words x, q_words signs)
+{
+	return (q_words)_mm_sign_epi32((__m128i)x, (__m128i)(signs | 1));
+}
+
+/* There is no shift by a vector: one step for each bit of the count, taken where the bit, moved to the top, is set. */
+#define SHIFT_STEP(x, count, bit)                                                                  \
+	((q_words)_mm_castps_si128(_mm_blendv_ps(_mm_castsi128_ps((__m128i)(x)),                   \
+						 _mm_castsi128_ps((__m128i)((x) >> (1 << (bit)))), \
+						 _mm_castsi128_ps((__m128i)((count) << (31 - (bit)))))))
+
+static inline q_words q_shift(q_words x, q_words count)
+{
+	x = SHIFT_STEP(x, count, 4);
+	x = SHIFT_STEP(x, count, 3);
+	x = SHIFT_STEP(x, count, 2);
+	x = SHIFT_STEP(x, count, 1);
+	x = SHIFT_STEP(x, count, 0);
+	return x & (q_words)(count < 32);
+}
+
+static inline void q_squares(q_wide sums[2], q_words x)
+{
+	q_wide odd = (q_wide)x >> 32;
+
+	sums[0] += (q_wide)_mm_mul_epu32((__m128i)x, (__m128i)x);
+	sums[1] += (q_wide)_mm_mul_epu32((__m128i)odd, (__m128i)odd);
+}
+
+static inline uint64_t q_sum(q_wide x)
+{
+	return x[0] + x[1];
+}
+
+#include "kernels_some.h"
+
+#include "kernels_q16.h"
+
+#define SSE4(sha256)                                                                                            \
+	{                                                                                                       \
+		.name = "sse4", .blake3_compress = compress, .blake3_many = many, .sha256_blocks = sha256,      \
+		.crc32c = vl_crc32c_sse4, .q16_from_f32 = q16_from_f32, .q16_norm = q16_norm, .q16_l2 = q16_l2, \
+		.q16_l2_rows = q16_l2_rows                                                                      \
+	}
+
+const struct vl_kernels vl_kernels_sse4[2] = {SSE4(vl_sha256_blocks_portable), SSE4(vl_sha256_blocks_sha)};
+#endif
