@@ -235,7 +235,8 @@ void vl_pool_commit(struct vl_pool *pool)
 
 void vl_pool_abort(struct vl_pool *pool)
 {
-	const uint8_t *end = pool->notes.data + pool->notes.size;
+	/* Without notes there is no data, and no address after it. */
+	const uint8_t *end = pool->notes.size != 0 ? pool->notes.data + pool->notes.size : pool->notes.data;
 
 	while (end != pool->notes.data) {
 		struct note note;

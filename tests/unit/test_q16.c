@@ -202,7 +202,8 @@ static int32_t component(unsigned kind, size_t dim, size_t i, uint64_t *seed)
 {
 	int32_t random = (int32_t)check_random(seed);
 	/* dim of these have a sum of squares just below 2^62, in which no partial sum is small. */
-	int32_t limit = (int32_t)(sqrt(ldexp(1, 62) / (double)dim) - 1);
+	double largest = sqrt(ldexp(1, 62) / (double)dim) - 1;
+	int32_t limit = largest < INT32_MAX ? (int32_t)largest : INT32_MAX;
 
 	switch (kind) {
 	case 0:
