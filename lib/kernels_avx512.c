@@ -150,7 +150,11 @@ static inline void q_squares(q_wide sums[2], q_words x)
 
 static inline uint64_t q_sum(q_wide x)
 {
-	return (uint64_t)_mm512_reduce_add_epi64((__m512i)x);
+	/* Not _mm512_reduce_add_epi64: gcc adds signed numbers there, and this sum may wrap. */
+	__m256i sum4 = _mm256_add_epi64(_mm512_castsi512_si256((__m512i)x), _mm512_extracti64x4_epi64((__m512i)x, 1));
+	__m128i sum2 = _mm_add_epi64(_mm256_castsi256_si128(sum4), _mm256_extracti128_si256(sum4, 1));
+
+	return (uint64_t)_mm_cvtsi128_si64(sum2) + (uint64_t)_mm_extract_epi64(sum2, 1);
 }
 
 #include "kernels_q16.h"
