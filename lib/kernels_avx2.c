@@ -49,7 +49,7 @@ static void many(const uint8_t *const *inputs, size_t count, size_t blocks, cons
 
 typedef words8 q_words;
 typedef uint64_t q_wide __attribute__((vector_size(32)));
-enum { Q_LANES = 8 };
+#define Q_LANES 8
 
 static inline q_words q_load(const uint8_t *p)
 {
@@ -93,8 +93,6 @@ static inline uint64_t q_sum(q_wide x)
 {
 	return x[0] + x[1] + x[2] + x[3];
 }
-
-#include "kernels_some.h"
 
 #include "kernels_q16.h"
 

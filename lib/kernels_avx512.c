@@ -96,7 +96,8 @@ static void many(const uint8_t *const *inputs, size_t count, size_t blocks, cons
 
 typedef words16 q_words;
 typedef uint64_t q_wide __attribute__((vector_size(64)));
-enum { Q_LANES = 16 };
+#define Q_LANES 16
+#define Q_MASKS
 
 static inline q_words q_load(const uint8_t *p)
 {

@@ -12,6 +12,7 @@
  *	into lane i of m[w];
  *	NAME(store)(const WORDS cv[8], uint8_t *out): the cv of lane i to out + 32 * i.
  */
+#ifdef LANES
 
 #define ADD_MESSAGE(a, b, c, d) \
 	v0 += m[a];             \
@@ -133,3 +134,4 @@ static void NAME(hash_some)(const uint8_t *const *inputs, size_t count, size_t b
 #undef WORDS
 #undef ROTATE
 #undef SPREAD
+#endif

@@ -1,4 +1,5 @@
 /* kernels_lanes8.h - eight lanes in 256-bit vectors: words8 and ROTATE8 are what AVX2 and AVX-512 do differently. */
+#ifdef ROTATE8
 
 static inline void transpose8(words8 v[8])
 {
@@ -47,3 +48,4 @@ static inline void lanes8_store(const words8 cv[8], uint8_t *out)
 #define ROTATE(x, n) ROTATE8(x, n)
 #define SPREAD(x) ((words8)_mm256_set1_epi32((int)(x)))
 #include "kernels_lanes.h"
+#endif

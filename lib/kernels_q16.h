@@ -1,10 +1,10 @@
 /*
  * kernels_q16.h - the q16 kernels over vectors of any width: a template, included once by each kernels_ISA.c.
  *
- * The file that includes it defines the types q_words (Q_LANES uint32_t) and q_wide (of the same size, uint64_t) and
+ * The file that includes it defines Q_LANES, the types q_words (that many uint32_t) and q_wide (as large, uint64_t), and
  *	q_load(p), q_store(p, x)	Q_LANES words, unaligned
  *	q_load_some(p, count)	below Q_LANES words, the others 0; reads no byte behind them
- *	q_store_some(p, x, count)
+ *	q_store_some(p, x, count)	these two by way of a copy unless Q_MASKS is defined
  *	q_distance(x, y)	|x - y| of signed words, as unsigned ones
  *	q_larger(x, y)	the larger of unsigned words
  *	q_signed(x, signs)	-x where the top bit of signs is set, else x
@@ -16,6 +16,25 @@
  * that is to be accepted. So a lane that was below 2^62 is below 2^63 after the next square, and its top bits tell:
  * once they were set anywhere, the row is refused.
  */
+#ifdef Q_LANES
+
+#ifndef Q_MASKS
+static inline q_words q_load_some(const uint8_t *p, size_t count)
+{
+	uint8_t copy[Q_LANES * 4] = {0};
+
+	memcpy(copy, p, count * 4);
+	return q_load(copy);
+}
+
+static inline void q_store_some(uint8_t *p, q_words x, size_t count)
+{
+	uint8_t copy[Q_LANES * 4];
+
+	q_store(copy, x);
+	memcpy(p, copy, count * 4);
+}
+#endif
 
 struct norm {
 	q_wide sums[2];
@@ -112,3 +131,4 @@ static void q16_l2_rows(const uint8_t *query, const uint8_t *rows, size_t count,
 	for (size_t i = 0; i < count; i++)
 		out[i] = l2(query, rows + i * dim * 4, dim);
 }
+#endif

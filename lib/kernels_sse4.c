@@ -119,7 +119,7 @@ __attribute__((target("sha"))) void vl_sha256_blocks_sha(uint32_t h[8], const ui
 
 typedef words4 q_words;
 typedef uint64_t q_wide __attribute__((vector_size(16)));
-enum { Q_LANES = 4 };
+#define Q_LANES 4
 
 static inline q_words q_load(const uint8_t *p)
 {
@@ -174,8 +174,6 @@ static inline uint64_t q_sum(q_wide x)
 {
 	return x[0] + x[1];
 }
-
-#include "kernels_some.h"
 
 #include "kernels_q16.h"
 

@@ -7,6 +7,7 @@
 #ifndef VL_KERNELS_X86_H
 #define VL_KERNELS_X86_H
 
+#if defined(__SSE4_2__)
 #include <immintrin.h>
 
 #include "kernels.h"
@@ -162,5 +163,7 @@ static inline void compress_rows(uint32_t cv[8], const uint8_t block[64], uint8_
 	store4(cv, a ^ c);
 	store4(cv + 4, b ^ d);
 }
+
+#endif
 
 #endif
