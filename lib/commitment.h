@@ -18,9 +18,19 @@
 enum { VL_LEVELS_MAX = 33 };
 
 struct vl_tree {
-	uint32_t levels;			/* that exist: height + 1, or 0 when there is no slot */
-	struct vl_array level[VL_LEVELS_MAX];
+	struct vl_array level[VL_LEVELS_MAX]; /* of 32-byte elements */
 };
+
+/* Levels that exist: height + 1, or 0 when there is no slot. level[i].count is ceil(slots / 2^i) for them, 0 above. */
+static inline uint32_t vl_tree_levels(const struct vl_tree *tree)
+{
+	uint64_t count = tree->level[0].count;
+	uint32_t levels = count > 0;
+
+	for (; count > 1; count = (count + 1) / 2)
+		levels++;
+	return levels;
+}
 
 struct vl_commitment {
 	const struct vl_env *env;

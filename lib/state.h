@@ -1,23 +1,30 @@
 /*
  * state.h - the state: what a log's events add up to, and apply(state, event).
  *
- * Pure: the same events give the same state, byte for byte in the canonical layout, on every machine, in any grouping. apply checks
- * everything before it changes anything. The state is a set of vl_arrays of little-endian elements (sections of a snapshot); the
- * modules records, graph and table know what an element holds.
+ * Pure: the same events give the same state, byte for byte in the canonical layout, on every machine, in any grouping. apply
+ * checks everything before it changes anything. The state is a set of vl_arrays of little-endian elements, which are the
+ * sections of a snapshot. records.h and graph.h say what an element of theirs holds; the others, with links + 1 as there:
  *
- *   records     per slot: tag, status, collection, places of key and metadata, chain of its key's bucket, first node that names it
- *   digests     per slot: K | V | M (96 bytes): what a record leaf is made of, so that no leaf needs the content again
- *   vectors     per slot: int32 x dim; zeros once deleted. Not kept with VL_STATE_NO_VECTORS
- *   heap        keys, metadata, names, values; a blob never crosses a 64 KiB boundary, so it is one piece in memory
- *   keys        table: (collection, key) -> live record;  metakeys: key -> meta slot
- *   nodes, edges with intrusive lists: out-edges and in-edges of a node in order of creation, nodes of a record
- *   meta, collections
+ *   meta, 96 bytes
+ *      0 K | 32 M | 64 key place u64 | 72 value place u64 | 80 value size u32 | 84 chain u32 | 88 key size u8 | 89 live u8 | 90 0 x 6
+ *   collections, 64 bytes
+ *      0 K | 32 name place u64 | 40 chain u32 | 44 records u32, 48 nodes u32, 52 edges u32 that are live in it (0 in
+ *      collection 0, which nobody drops) | 56 name size u8 | 57 live u8 | 58 0 x 6
+ *   meta buckets, collection buckets: 4 bytes: the first slot of the bucket, + 1
+ *
+ * A dead meta slot is all zeros. A dropped collection keeps its element, but leaves the table.
+ *
+ * What a dropped collection held is live no longer, and can be read as before. One thing can still be done in it: a record
+ * can be deleted, for its content may have to go. All else is answered with NOT_FOUND. Its records, nodes and edges keep
+ * their leaves: dropping changes one leaf, that of the collection.
  */
 #ifndef VL_STATE_H
 #define VL_STATE_H
 
 #include "array.h"
 #include "event.h"
+#include "graph.h"
+#include "records.h"
 
 enum { VL_STATE_NO_VECTORS = 1 };
 
@@ -39,14 +46,22 @@ enum vl_parameter {
 
 /* Numbers that are not in arrays; copied by assignment at begin and put back at abort. */
 struct vl_totals {
-	uint64_t height;
+	uint64_t height; /* events applied */
+	/* Live ones are of their own status and in a live collection; tombstones and deleted ones are counted anywhere. */
 	uint64_t record_live, record_tombstones, record_deleted, node_live, edge_live, meta_live, collection_live;
+	uint64_t record_keys; /* entries of the key table: live records with a key, in dropped collections too */
 	uint64_t config[VL_PARAMETERS];
 	uint32_t config_set; /* bit p: parameter p was set */
 };
 
-struct vl_dirty { /* slots whose leaf changed since vl_state_clean, per list, unsorted, repeats allowed */
+/*
+ * Slots whose leaf changed since vl_state_clean, per list, unsorted, repeats allowed. New slots are not in it: whoever
+ * follows the state knows how many slots there were.
+ */
+struct vl_dirty {
 	struct vl_buf slots[VL_LISTS]; /* u64 each, machine order */
+	size_t begun[VL_LISTS];	       /* their sizes at vl_state_begin: kept until commit, wanted back by abort */
+	bool open, cleaned;
 };
 
 struct vl_state {
@@ -54,9 +69,9 @@ struct vl_state {
 	struct vl_pool *pool;
 	uint32_t dim, flags;
 	struct vl_totals totals, begun;
-	struct vl_array records, digests, vectors, heap;
-	struct vl_array key_buckets, meta_buckets;
-	struct vl_array nodes, edges, meta, collections;
+	struct vl_records records;
+	struct vl_graph graph;
+	struct vl_array meta, meta_buckets, collections, collection_buckets;
 	struct vl_dirty dirty;
 };
 
@@ -70,6 +85,9 @@ void vl_state_free(struct vl_state *state); /* not the pool */
  * the caller must abort or drop the state), NEWER (unknown parameter).
  */
 valori_code vl_state_apply(struct vl_state *state, const struct vl_event *event, valori_error *error);
+
+/* Slots of a list are below this: links are u32. */
+#define VL_SLOTS_MAX (UINT64_C(0xfffffffe))
 
 /* A bracket around the events of one commit: abort takes back all applies since begin. */
 void vl_state_begin(struct vl_state *state);
@@ -136,5 +154,67 @@ bool vl_meta_get(const struct vl_state *state, uint64_t slot, const uint8_t **ke
 		 size_t *value_size); /* false: no such live slot */
 uint64_t vl_collection_find(const struct vl_state *state, const uint8_t *name, size_t name_size);	/* live ones */
 bool vl_collection_get(const struct vl_state *state, uint64_t id, const uint8_t **name, size_t *name_size, bool *live);
+/* The components of a record that is not deleted; NULL: deleted, no such record, or no vectors are kept. */
+const uint8_t *vl_state_vector(const struct vl_state *state, uint64_t id);
+/* Records id and those behind it whose vectors lie without a gap after it: for scans. NULL as above, but deleted ones are zeros. */
+const uint8_t *vl_state_vectors(const struct vl_state *state, uint64_t id, uint64_t *run);
+
+
+/* ---- the state as sections of a file ---- */
+
+/* In the order of their kinds. Tree levels, window and index are sections of others. */
+enum vl_section {
+	VL_SECTION_RECORDS = 1,
+	VL_SECTION_PLACES,
+	VL_SECTION_DIGESTS,
+	VL_SECTION_VECTORS,
+	VL_SECTION_KEY_BUCKETS,
+	VL_SECTION_NODES,
+	VL_SECTION_EDGES,
+	VL_SECTION_META,
+	VL_SECTION_META_BUCKETS,
+	VL_SECTION_COLLECTIONS,
+	VL_SECTION_COLLECTION_BUCKETS,
+	VL_SECTION_HEAP,
+	VL_SECTIONS_END
+};
+
+const char *vl_section_name(enum vl_section section);
+/* The array of a section: its count and elem_size. All but HEAP have as many elements in a file as here. */
+const struct vl_array *vl_state_section(const struct vl_state *state, enum vl_section section);
+
+/*
+ * The canonical bytes of all sections, in order, in pieces: everything as it lies, but blobs are laid out anew: of each record
+ * its "salts | key" and its metadata, then key and value of each meta slot, then the names of the collections; each behind
+ * the one before, or at the next multiple of 65,536 when it would cross one. Two states with the same events give the same
+ * bytes. With VL_STATE_NO_VECTORS the section VECTORS has none.
+ *
+ *	vl_canon_init(&canon, state);
+ *	while (vl_canon_next(&canon, &section, &data, &size))
+ *		write data to section;
+ *
+ * A section without bytes gives no piece. state must not change in between; data is good until the next call.
+ */
+struct vl_canon {
+	const struct vl_state *state;
+	uint32_t section;
+	uint64_t index;	    /* of the next element; HEAP: of the next blob's owner */
+	uint64_t heap_size; /* laid out so far */
+	uint32_t part;	    /* HEAP: which array, and which of the owner's two blobs */
+	uint8_t piece[16384];
+};
+void vl_canon_init(struct vl_canon *canon, const struct vl_state *state);
+bool vl_canon_next(struct vl_canon *canon, enum vl_section *section, const uint8_t **data, size_t *size);
+/* The size that section HEAP will have: one pass over the places of all blobs. */
+uint64_t vl_canon_heap_size(const struct vl_state *state);
+
+/*
+ * Lets a freshly initialised state start with mapped sections, in O(1): base[section] holds counts[section] elements (both
+ * indexed by enum vl_section; VECTORS is not looked at with VL_STATE_NO_VECTORS). Checks that the counts agree with each
+ * other and with totals: OK, DAMAGED (then the state can only be freed). Whatever the bytes are, no call on the state will
+ * leave the sections or loop for ever; wrong answers are for leaves and digests to find.
+ */
+valori_code vl_state_attach(struct vl_state *state, const uint8_t *const base[VL_SECTIONS_END],
+			    const uint64_t counts[VL_SECTIONS_END], const struct vl_totals *totals, valori_error *error);
 
 #endif
