@@ -8,6 +8,8 @@ setup() {
 @test "every header compiles alone" {
 	for header in lib/*.h cmd/*.h; do
 		[ -e "$header" ] || continue
+		# Templates of kernels, which are included once for each width, are the ones without a guard.
+		case $header in lib/kernels_*) grep -q '^#ifndef [A-Z0-9_]*_H$' "$header" || continue ;; esac
 		echo "#include \"$header\"" |
 			$CC -std=c11 -Wall -Wextra -Werror -D_GNU_SOURCE -I"$BUILD" -I. -Ilib -Icmd -fsyntax-only -x c - ||
 			none "$header does not"
