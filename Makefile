@@ -55,7 +55,7 @@ endif
 $(BUILD)/%.o: %.c $(BUILD)/config.mak
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(HOSTED) $(KERNEL) -Ilib $(SODIUM_CFLAGS) -c -o $@ $<
+	$(Q)$(CC) $(HOSTED) $(KERNEL) -Ilib $(if $(filter tests/% bench/%,$<),-Icmd) $(SODIUM_CFLAGS) -c -o $@ $<
 
 $(STATIC): $(LIB_OBJECTS)
 	$(call say,AR,$@)
@@ -102,19 +102,27 @@ $(BUILD)/core/%.o: lib/%.c $(BUILD)/config.mak
 
 # ---- the tools ----
 
-$(TOOLS): $(BUILD)/%: $(BUILD)/cmd/%.o $(SHARED_OBJECTS) $(STATIC)
+# An archive, so that a program takes what it calls and no more.
+PARTS := $(BUILD)/cmd.a
+
+$(PARTS): $(SHARED_OBJECTS)
+	$(call say,AR,$@)
+	@rm -f $@
+	$(Q)$(AR) rcsD $@ $^
+
+$(TOOLS): $(BUILD)/%: $(BUILD)/cmd/%.o $(PARTS) $(STATIC)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
 
 # ---- the checks ----
 
-# tests/DIR/test_*.c is a program each, linked with the other tests/DIR/*.c and with all of the library.
+# tests/DIR/test_*.c is a program each, linked with the other tests/DIR/*.c, what the tools share, and all of the library.
 TESTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/*/test_*.c)))
 helpers = $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/$(1)/test_%,$(sort $(wildcard tests/$(1)/*.c))))
 SUITES := $(sort $(wildcard tests/*/*.bats))
 
 .SECONDEXPANSION:
-$(TESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $$(call helpers,$$(*D)) $(STATIC)
+$(TESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $$(call helpers,$$(*D)) $(PARTS) $(STATIC)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(SODIUM_LIBS) -lm
 
@@ -146,7 +154,7 @@ deps-ci:
 BENCHES := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard bench/bench_*.c)))
 bench_helpers := $(patsubst %.c,$(BUILD)/%.o,$(filter-out bench/bench_%,$(sort $(wildcard bench/*.c))))
 
-$(BENCHES): $(BUILD)/bench/%: $(BUILD)/bench/%.o $(bench_helpers) $(STATIC)
+$(BENCHES): $(BUILD)/bench/%: $(BUILD)/bench/%.o $(bench_helpers) $(PARTS) $(STATIC)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
 

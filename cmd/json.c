@@ -346,10 +346,10 @@ static inline int pass_separator(struct json *json)
 static bool fail_element(struct json *json)
 {
 	enum json_type type = json_type(json);
-	static const char *const faults[] = {"a number is expected",	    "is null, not a number",
-					     "is false, not a number",	    "is true, not a number",
-					     "is not a number as JSON has it", "is a string, not a number",
-					     "is an array, not a number",   "is an object, not a number"};
+	static const char *const faults[] = {"is not a number",		"is null, not a number",
+					     "is false, not a number",	"is true, not a number",
+					     "is not a number",		"is a string, not a number",
+					     "is an array, not a number", "is an object, not a number"};
 
 	if (type == JSON_NUMBER && skip_number(json))
 		return json_fail(json, "is not an integer of 32 bits");

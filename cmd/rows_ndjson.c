@@ -514,6 +514,8 @@ static void read_vector(struct line *line, struct json *json, const char *member
 	struct row *out = line->out;
 	const char *prefix = member != NULL ? member : "", *open = member != NULL ? "member '" : "",
 		   *close = member != NULL ? "': " : "";
+	struct slice token;
+	char quoted[48];
 	size_t count;
 
 	json_type(json); /* passes space */
@@ -529,10 +531,14 @@ static void read_vector(struct line *line, struct json *json, const char *member
 			fail(line, "%s%s%sis empty", open, prefix, close);
 		return;
 	}
-	if (json->depth == 0 || json->next == out->vector.text)
+	for (token = (struct slice){json->next, 0}; json->next + token.size < json->end; token.size++)
+		if (strchr(",]} \t", json->next[token.size]) != NULL)
+			break;
+	if (json->next == out->vector.text)
 		fail(line, "%s%s%s%s", open, prefix, close, json->fault);
 	else
-		fail(line, "%s%s%scomponent %zu: %s", open, prefix, close, count, json->fault);
+		fail(line, "%s%s%scomponent %zu: %s%s%s", open, prefix, close, count, rows_quote(token, quoted),
+		     token.size != 0 ? ": " : "", json->fault);
 	out->vector.text = NULL;
 }
 
