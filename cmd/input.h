@@ -21,8 +21,8 @@ enum {
 
 struct input {
 	int fd;
-	bool owned;	  /* close it */
-	bool ended;	  /* nothing more to read */
+	bool owned;       /* close it */
+	bool ended;       /* nothing more to read */
 	const char *name; /* for messages; borrowed */
 	char *data;
 	size_t capacity, first, size;

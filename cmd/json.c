@@ -60,7 +60,7 @@ enum json_type json_type(struct json *json)
 
 const char *json_type_name(enum json_type type)
 {
-	static const char *const names[] = {"nothing",	"null",	    "false",	"true",
+	static const char *const names[] = {"nothing",  "null",     "false",    "true",
 					    "a number", "a string", "an array", "an object"};
 
 	return names[type];
@@ -195,7 +195,7 @@ bool json_string(struct json *json, struct slice *out)
 			size = 0;
 		if (size == 0) {
 			json->next = p;
-			return json_fail(json, *p == '\\'	     ? "no such escape in a string"
+			return json_fail(json, *p == '\\'            ? "no such escape in a string"
 					       : (uint8_t)*p >= 0x80 ? "a string that is not UTF-8"
 								     : "a control byte in a string");
 		}
@@ -346,9 +346,9 @@ static inline int pass_separator(struct json *json)
 static bool fail_element(struct json *json)
 {
 	enum json_type type = json_type(json);
-	static const char *const faults[] = {"is not a number",		"is null, not a number",
-					     "is false, not a number",	"is true, not a number",
-					     "is not a number",		"is a string, not a number",
+	static const char *const faults[] = {"is not a number",           "is null, not a number",
+					     "is false, not a number",    "is true, not a number",
+					     "is not a number",           "is a string, not a number",
 					     "is an array, not a number", "is an object, not a number"};
 
 	if (type == JSON_NUMBER && skip_number(json))

@@ -81,31 +81,38 @@ static void component_text(const struct row *row, size_t index, char out[48])
 	snprintf(out, 48, "%.9g", (double)value);
 }
 
+/* Is prefix at the start of text? Then what follows it, else text. */
+static char *behind(char *text, const char *prefix)
+{
+	size_t length = strlen(prefix);
+
+	return strncmp(text, prefix, length) == 0 ? text + length : text;
+}
+
 void rows_blame(const struct rows *rows, const struct row *row, valori_error *error)
 {
-	char sentence[232], where[128] = "", component[48];
-	bool in_vector = error->code == VALORI_RANGE || error->code == VALORI_DIMENSION;
-	int used = 0;
+	char sentence[232], member[64] = "", named[48], value[128] = "", component[48];
+	char *fact, *tail;
 
-	if (in_vector && row->vector_name != NULL)
-		used = snprintf(where, sizeof(where), "member '%s': ", row->vector_name);
-	if (error->code == VALORI_RANGE && error->event < row->op.dim && row->op.vector != NULL) {
-		component_text(row, error->event, component);
-		/* The sentence may name the component already; the text of it is what only we know. */
-		if (strncmp(error->message, "component ", 10) == 0) {
-			const char *rest = strchr(error->message, ':');
-
-			used += snprintf(where + used, sizeof(where) - (size_t)used, "component %llu: %s: ",
-					 (unsigned long long)error->event, component);
-			snprintf(sentence, sizeof(sentence), "%s", rest != NULL ? rest + 2 : error->message);
-			rows_fail(rows, row, error, (valori_code)error->code, "%s%s", where, sentence);
-			return;
-		}
-		snprintf(where + used, sizeof(where) - (size_t)used, "component %llu: %s: ",
-			 (unsigned long long)error->event, component);
-	}
 	memcpy(sentence, error->message, sizeof(sentence));
-	rows_fail(rows, row, error, (valori_code)error->code, "%s%s", where, sentence);
+	fact = behind(sentence, "vector: ");
+	if (fact == sentence) {
+		rows_fail(rows, row, error, (valori_code)error->code, "%s", sentence);
+		return;
+	}
+	if (row->vector_name != NULL)
+		snprintf(member, sizeof(member), "member '%s': ", row->vector_name);
+	if (error->code == VALORI_RANGE && error->event < row->op.dim) {
+		/* The library says which component; only the row knows how it was written. */
+		snprintf(named, sizeof(named), "component %llu ", (unsigned long long)error->event);
+		fact = behind(fact, named);
+		tail = strstr(fact, " at component ");
+		if (tail != NULL)
+			*tail = 0;
+		component_text(row, error->event, component);
+		snprintf(value, sizeof(value), "component %llu: %s: ", (unsigned long long)error->event, component);
+	}
+	rows_fail(rows, row, error, (valori_code)error->code, "%s%s%s", member, value, fact);
 }
 
 char *rows_scratch(struct rows *rows, size_t size)
@@ -138,9 +145,9 @@ static enum rows_format format_of_name(const char *name)
 	static const struct {
 		const char *suffix;
 		enum rows_format format;
-	} suffixes[] = {{".ndjson", ROWS_NDJSON}, {".jsonl", ROWS_NDJSON}, {".json", ROWS_NDJSON}, {".fvecs", ROWS_FVECS},
-			{".bvecs", ROWS_BVECS},	  {".npy", ROWS_NPY},	   {".f32", ROWS_F32},	   {".i32", ROWS_I32},
-			{".csv", ROWS_CSV}};
+	} suffixes[] = {{".ndjson", ROWS_NDJSON}, {".jsonl", ROWS_NDJSON}, {".json", ROWS_NDJSON},
+			{".fvecs", ROWS_FVECS},   {".bvecs", ROWS_BVECS},  {".npy", ROWS_NPY},
+			{".f32", ROWS_F32},       {".i32", ROWS_I32},      {".csv", ROWS_CSV}};
 
 	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++)
 		if (has_suffix(name, suffixes[i].suffix))
@@ -425,7 +432,7 @@ static uint32_t f32_of_npy(const struct rows *rows, const uint8_t *p)
 	uint64_t value = 0;
 
 	if (rows->kind == 'f')
-		return rows->width == 2	  ? valori_f32_from_f16(vl_get16(p))
+		return rows->width == 2   ? valori_f32_from_f16(vl_get16(p))
 		       : rows->width == 4 ? vl_get32(p)
 					  : valori_f32_from_f64(vl_get64(p));
 	for (unsigned i = rows->width; i-- > 0;)
@@ -491,7 +498,8 @@ static valori_code read_length(struct rows *rows, struct row *out, valori_error 
 				 input->size);
 	dim = (int32_t)vl_get32((const uint8_t *)input_data(input));
 	if (dim < 1 || dim > VALORI_DIM_MAX)
-		return rows_fail(rows, out, error, VALORI_INVALID, "dimension %d is not in 1...%d", dim, VALORI_DIM_MAX);
+		return rows_fail(rows, out, error, VALORI_INVALID, "dimension %d is not in 1...%d", dim,
+				 VALORI_DIM_MAX);
 	if (rows->dim != 0 && (uint32_t)dim != rows->dim)
 		return rows_fail(rows, out, error, VALORI_INVALID, "dimension %d, but the rows before it have %u", dim,
 				 rows->dim);
@@ -516,16 +524,16 @@ static valori_code next_fixed(struct rows *rows, struct row *out, valori_error *
 		if (input->size == 0)
 			return VALORI_END;
 		rows->broken = true;
-		return rows_fail(rows, out, error, VALORI_INVALID, "bytes behind the last row that the header promises");
+		return rows_fail(rows, out, error, VALORI_INVALID,
+				 "bytes behind the last row that the header promises");
 	}
 	if (input->size == 0 && rows->format != ROWS_NPY)
 		return VALORI_END;
 	if (input->size < size) {
 		rows->broken = true;
-		return rows_fail(rows, out, error, VALORI_INVALID, "ends after %zu of its %zu bytes%s", input->size, size,
-				 rows->format == ROWS_F32 || rows->format == ROWS_I32
-					 ? "; is the dimension right?"
-					 : "");
+		return rows_fail(
+			rows, out, error, VALORI_INVALID, "ends after %zu of its %zu bytes%s", input->size, size,
+			rows->format == ROWS_F32 || rows->format == ROWS_I32 ? "; is the dimension right?" : "");
 	}
 	rows->remaining -= rows->format == ROWS_NPY;
 	put_vector(rows, out, (const uint8_t *)input_data(input) + head);

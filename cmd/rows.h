@@ -36,16 +36,16 @@ enum rows_format rows_format_find(const char *name);
 
 /* A row, and what of it only the whole batch or the store can tell. text NULL: not there. */
 struct row {
-	uint64_t number; /* of rows before it in this input, unacceptable ones included */
-	uint64_t line;	 /* where it starts, from 1; 0 when the format has no lines */
+	uint64_t number;     /* of rows before it in this input, unacceptable ones included */
+	uint64_t line;       /* where it starts, from 1; 0 when the format has no lines */
 	struct slice source; /* the text of the row; text NULL when the format is none */
-	valori_op op;	     /* collection is set only when has_collection; references by name are left open */
+	valori_op op;        /* collection is set only when has_collection; references by name are left open */
 	bool has_tag, has_collection;
-	struct slice collection;	 /* by name */
-	struct slice ref;		 /* what other rows of the commit call the thing that this row makes */
-	struct slice target, from, to;	 /* such names: instead of op.target, op.from, op.to */
-	const char *vector_name;	 /* the member that holds the vector, or NULL */
-	struct slice vector;		 /* its text */
+	struct slice collection;       /* by name */
+	struct slice ref;              /* what other rows of the commit call the thing that this row makes */
+	struct slice target, from, to; /* such names: instead of op.target, op.from, op.to */
+	const char *vector_name;       /* the member that holds the vector, or NULL */
+	struct slice vector;           /* its text */
 };
 
 struct rows;

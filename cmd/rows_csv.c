@@ -16,7 +16,7 @@ enum role { COMPONENT, KEY, TAG, METADATA, COLLECTION, ID };
 struct record {
 	struct rows *rows;
 	const char *next, *end;
-	bool more;	    /* another field follows */
+	bool more;          /* another field follows */
 	const char *fault;  /* or NULL */
 	struct slice field; /* the last one, unquoted */
 	bool quoted;
@@ -143,11 +143,8 @@ static bool read_number(struct slice text, uint32_t *out)
 
 static enum role role_of(struct slice name)
 {
-	static const char *const names[] = {[KEY] = "key",
-					    [TAG] = "tag",
-					    [METADATA] = "metadata",
-					    [COLLECTION] = "collection",
-					    [ID] = "id"};
+	static const char *const names[] = {
+		[KEY] = "key", [TAG] = "tag", [METADATA] = "metadata", [COLLECTION] = "collection", [ID] = "id"};
 
 	name = trim(name);
 	for (int role = KEY; role <= ID; role++)

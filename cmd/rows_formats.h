@@ -11,12 +11,12 @@ enum { ROWS_COLUMNS_MAX = VALORI_DIM_MAX + 16 };
 struct rows {
 	struct input input;
 	enum rows_format format;
-	uint32_t dim;	   /* f32, i32, npy: of all rows; fvecs, bvecs: of the rows so far, 0 before the first */
-	bool broken;	   /* where the next row starts is not known */
-	uint64_t count;	   /* rows handed out */
-	uint64_t line;	   /* lines passed */
-	uint32_t *vector;  /* room for VALORI_DIM_MAX components */
-	char *scratch;	   /* strings of the current row, unescaped: never more bytes than the row has */
+	uint32_t dim;     /* f32, i32, npy: of all rows; fvecs, bvecs: of the rows so far, 0 before the first */
+	bool broken;      /* where the next row starts is not known */
+	uint64_t count;   /* rows handed out */
+	uint64_t line;    /* lines passed */
+	uint32_t *vector; /* room for VALORI_DIM_MAX components */
+	char *scratch;    /* strings of the current row, unescaped: never more bytes than the row has */
 	size_t scratch_size, scratch_used;
 
 	/* npy */

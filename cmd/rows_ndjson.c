@@ -49,9 +49,10 @@ enum member {
 };
 
 static const char *const member_names[MEMBERS] = {
-	"vector", "embedding", "values", "vector_q16", "op",  "id",    "key",	 "tag",	      "metadata", "metadata_base64",
-	"collection", "kind", "record", "from",	"to",	      "from_key", "to_key", "ref",    "salted",	  "request",
-	"parameter", "value", "slot",	"event", "commit",    "time",  "time_ms", "salt",
+	"vector", "embedding", "values",          "vector_q16", "op",     "id",      "key",
+	"tag",    "metadata",  "metadata_base64", "collection", "kind",   "record",  "from",
+	"to",     "from_key",  "to_key",          "ref",        "salted", "request", "parameter",
+	"value",  "slot",      "event",           "commit",     "time",   "time_ms", "salt",
 };
 
 #define M(member) (UINT32_C(1) << (member))
@@ -65,7 +66,7 @@ static const struct {
 	const char *name;
 	valori_op_kind kind;
 	uint32_t needs[2]; /* at least one of each set, 0: nothing */
-	uint32_t takes;	   /* beside what it needs */
+	uint32_t takes;    /* beside what it needs */
 } ops[] = {
 	{"insert", VALORI_OP_INSERT, {ANY_VECTOR}, M(KEY) | M(TAG) | ANY_METADATA | M(COLLECTION) | M(REF) | M(SALTED)},
 	{"upsert", VALORI_OP_UPSERT, {ANY_VECTOR, M(KEY)}, M(TAG) | ANY_METADATA | M(COLLECTION) | M(REF) | M(SALTED)},
@@ -96,12 +97,12 @@ struct line {
 	uint32_t seen;
 	enum json_type types[MEMBERS];
 	struct slice values[MEMBERS]; /* not of vectors */
-	size_t op;		      /* index in ops */
+	size_t op;                    /* index in ops */
 };
 
-#define fail(line, ...) \
+#define fail(line, ...)                           \
 	((line)->code = (line)->code != VALORI_OK \
-				? (line)->code \
+				? (line)->code    \
 				: rows_fail((line)->rows, (line)->out, (line)->error, VALORI_INVALID, __VA_ARGS__))
 
 static bool is_word(struct slice text, const char *word)
@@ -140,7 +141,8 @@ static struct slice text_of(struct line *line, enum member member)
 	struct slice value = line->values[member];
 
 	if (line->types[member] != JSON_STRING) {
-		fail(line, "member '%s': is %s, not a string", member_names[member], json_type_name(line->types[member]));
+		fail(line, "member '%s': is %s, not a string", member_names[member],
+		     json_type_name(line->types[member]));
 		return (struct slice){"", 0};
 	}
 	return unescape(line, (struct slice){value.text + 1, value.size - 2});

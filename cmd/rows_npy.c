@@ -24,8 +24,7 @@ struct header {
 
 static void skip_space(struct header *header)
 {
-	while (header->next < header->end &&
-	       (*header->next == ' ' || *header->next == '\n' || *header->next == '\t'))
+	while (header->next < header->end && (*header->next == ' ' || *header->next == '\n' || *header->next == '\t'))
 		header->next++;
 }
 

@@ -28,17 +28,83 @@ static unsigned count_wrong(const char *const *texts, bool acceptable)
 
 static void test_grammar(void)
 {
-	static const char *const good[] = {
-		"null", " true ", "false\r\n", "0", "-0", "-0.5e+10", "1E-400", "123456789012345678901234567890",
-		"\"\"", "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "\"\\u0041\\ud83d\\ude00\"", "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\"",
-		"[]", "{}", "[ ]", "{ }", "[1,[2,[]],{}]", "{\"a\":{\"b\":[null]},\"a\":2}", "\"\x7f\"", "[\"\xed\x9f\xbf\xee\x80\x80\"]",
-		"\t[\n1 ,\r2 ]", NULL};
-	static const char *const bad[] = {
-		"", " ", "nul", "nulll", "True", "01", "-", "+1", ".5", "1.", "1.e5", "1e", "1e+", "0x10", "NaN", "Infinity",
-		"-Infinity", "\"", "\"\\\"", "\"\\x\"", "\"\\u12\"", "\"\\u12g4\"", "\"\\ud800\"", "\"\\ud800\\u0041\"",
-		"\"\\udc00\"", "\"\n\"", "\"\x80\"", "\"\xc0\x80\"", "\"\xe0\x80\x80\"", "\"\xed\xa0\x80\"", "\"\xf4\x90\x80\x80\"",
-		"\"\xf5\x80\x80\x80\"", "\"\xc3\"", "[", "]", "[1", "[1,", "[1,]", "[,1]", "[1 2]", "{", "{\"a\"}", "{\"a\":}",
-		"{\"a\":1,}", "{a:1}", "{1:2}", "{\"a\" 1}", "[1}", "{\"a\":1]", "1 2", "[]]", "'a'", "[1,,2]", "//", NULL};
+	static const char *const good[] = {"null",
+					   " true ",
+					   "false\r\n",
+					   "0",
+					   "-0",
+					   "-0.5e+10",
+					   "1E-400",
+					   "123456789012345678901234567890",
+					   "\"\"",
+					   "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"",
+					   "\"\\u0041\\ud83d\\ude00\"",
+					   "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\"",
+					   "[]",
+					   "{}",
+					   "[ ]",
+					   "{ }",
+					   "[1,[2,[]],{}]",
+					   "{\"a\":{\"b\":[null]},\"a\":2}",
+					   "\"\x7f\"",
+					   "[\"\xed\x9f\xbf\xee\x80\x80\"]",
+					   "\t[\n1 ,\r2 ]",
+					   NULL};
+	static const char *const bad[] = {"",
+					  " ",
+					  "nul",
+					  "nulll",
+					  "True",
+					  "01",
+					  "-",
+					  "+1",
+					  ".5",
+					  "1.",
+					  "1.e5",
+					  "1e",
+					  "1e+",
+					  "0x10",
+					  "NaN",
+					  "Infinity",
+					  "-Infinity",
+					  "\"",
+					  "\"\\\"",
+					  "\"\\x\"",
+					  "\"\\u12\"",
+					  "\"\\u12g4\"",
+					  "\"\\ud800\"",
+					  "\"\\ud800\\u0041\"",
+					  "\"\\udc00\"",
+					  "\"\n\"",
+					  "\"\x80\"",
+					  "\"\xc0\x80\"",
+					  "\"\xe0\x80\x80\"",
+					  "\"\xed\xa0\x80\"",
+					  "\"\xf4\x90\x80\x80\"",
+					  "\"\xf5\x80\x80\x80\"",
+					  "\"\xc3\"",
+					  "[",
+					  "]",
+					  "[1",
+					  "[1,",
+					  "[1,]",
+					  "[,1]",
+					  "[1 2]",
+					  "{",
+					  "{\"a\"}",
+					  "{\"a\":}",
+					  "{\"a\":1,}",
+					  "{a:1}",
+					  "{1:2}",
+					  "{\"a\" 1}",
+					  "[1}",
+					  "{\"a\":1]",
+					  "1 2",
+					  "[]]",
+					  "'a'",
+					  "[1,,2]",
+					  "//",
+					  NULL};
 
 	check(count_wrong(good, true) == 0, "what the grammar allows is accepted");
 	check(count_wrong(bad, false) == 0, "what it does not is refused");
@@ -62,7 +128,8 @@ static void test_depth(void)
 	nested(text, 64, '[', ']', &size);
 	check(fault_of(text, size) == NULL, "64 arrays within each other are read");
 	nested(text, 65, '[', ']', &size);
-	check(fault_of(text, size) != NULL && strstr(fault_of(text, size), "64") != NULL, "65 are refused, with the limit");
+	check(fault_of(text, size) != NULL && strstr(fault_of(text, size), "64") != NULL,
+	      "65 are refused, with the limit");
 	nested(text, 100000, '[', ']', &size);
 	check(fault_of(text, size) != NULL, "100,000 are refused like 65");
 	for (size_t i = 0; i < 64; i++)
@@ -72,7 +139,8 @@ static void test_depth(void)
 
 static void test_cut(void)
 {
-	static const char whole[] = "{\"a\":[1.5e3,\"\\ud83d\\ude00\",true,null,{\"\xe2\x82\xac\":[[],{}]}],\"b\":-0.25}";
+	static const char whole[] =
+		"{\"a\":[1.5e3,\"\\ud83d\\ude00\",true,null,{\"\xe2\x82\xac\":[[],{}]}],\"b\":-0.25}";
 	unsigned accepted = 0;
 
 	for (size_t size = 0; size + 1 < sizeof(whole); size++) {
@@ -97,7 +165,8 @@ static void test_pull(void)
 	check(json_more(&json, '}') && json_name(&json, &name) && name.size == 1 && name.text[0] == 'a', "first name");
 	check(json_skip(&json, &value) && value.size == 14 && memcmp(value.text, "[1, {\"x\":\"]\"}]", 14) == 0,
 	      "a skipped value is its exact text");
-	check(json_more(&json, '}') && json_name(&json, &name) && name.size == 3, "a name with its escape as it stands");
+	check(json_more(&json, '}') && json_name(&json, &name) && name.size == 3,
+	      "a name with its escape as it stands");
 	check(json_type(&json) == JSON_STRING && json_string(&json, &value) && value.size == 1, "a string");
 	check(!json_more(&json, '}') && json_end(&json), "the end");
 }
@@ -136,18 +205,10 @@ static void test_f32_faults(void)
 		const char *text;
 		size_t count;
 		const char *fault;
-	} cases[] = {{"[1,\"2\"]", 1, "a string"},
-		     {"[1,2,null]", 2, "null"},
-		     {"[[1]]", 0, "an array"},
-		     {"[1,{}]", 1, "an object"},
-		     {"[1,true]", 1, "true"},
-		     {"[1,NaN]", 1, "not a number"},
-		     {"[1,]", 1, "not a number"},
-		     {"[1,2", 1, "too early"},
-		     {"[1,", 1, "too early"},
-		     {"[1 2]", 0, "comma"},
-		     {"[01]", 0, "comma"},
-		     {"[1,-]", 1, "minus"},
+	} cases[] = {{"[1,\"2\"]", 1, "a string"},  {"[1,2,null]", 2, "null"}, {"[[1]]", 0, "an array"},
+		     {"[1,{}]", 1, "an object"},    {"[1,true]", 1, "true"},   {"[1,NaN]", 1, "not a number"},
+		     {"[1,]", 1, "not a number"},   {"[1,2", 1, "too early"},  {"[1,", 1, "too early"},
+		     {"[1 2]", 0, "comma"},         {"[01]", 0, "comma"},      {"[1,-]", 1, "minus"},
 		     {"{}", 0, "array is expected"}};
 	unsigned wrong = 0;
 
@@ -168,8 +229,8 @@ static void test_f32_faults(void)
 
 static void test_i32s(void)
 {
-	static const char *const bad[] = {"[2147483648]", "[-2147483649]", "[1.0]", "[1e3]", "[01]", "[99999999999999999999]",
-					  "[-]", "[\"1\"]", NULL};
+	static const char *const bad[] = {"[2147483648]",           "[-2147483649]", "[1.0]",   "[1e3]", "[01]",
+					  "[99999999999999999999]", "[-]",           "[\"1\"]", NULL};
 	struct json json;
 	int32_t out[4];
 	size_t count;
@@ -202,7 +263,8 @@ static void test_element(void)
 	static const char text[] = "[ 1.5 ,-2e3,\t7 ]";
 	struct slice array = {text, sizeof(text) - 1};
 
-	check(json_element(array, 0).size == 3 && json_element(array, 1).size == 4 && json_element(array, 2).text[0] == '7',
+	check(json_element(array, 0).size == 3 && json_element(array, 1).size == 4 &&
+		      json_element(array, 2).text[0] == '7',
 	      "the text of an element is found again");
 }
 
