@@ -1,6 +1,7 @@
 /* public.c - the public calls that need no store: names, hashes, numbers. */
 #include <string.h>
 
+#include "blake3.h"
 #include "decimal.h"
 #include "err.h"
 #include "host.h"
@@ -109,4 +110,16 @@ size_t valori_score_format(uint64_t score, char out[32])
 size_t valori_q16_format(int32_t component, char out[32])
 {
 	return vl_decimal_from_q16(component, out);
+}
+
+void valori_request_prefix(const char *source, const char *format, uint8_t out[8])
+{
+	struct vl_blake3 hash;
+	uint8_t digest[VL_HASH_SIZE];
+
+	vl_blake3_init(&hash, vl_host_env()->kernels, VL_HASH_PLAIN);
+	vl_blake3_update(&hash, source, strlen(source) + 1);
+	vl_blake3_update(&hash, format, strlen(format));
+	vl_blake3_final(&hash, digest);
+	memcpy(out, digest, 8);
 }

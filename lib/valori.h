@@ -246,7 +246,7 @@ typedef enum valori_op_kind {
 typedef enum valori_ref_kind {
 	VALORI_REF_NONE = 0,
 	VALORI_REF_ID = 1,  /* id */
-	VALORI_REF_KEY = 2, /* live record of the op's collection with this key (records only) */
+	VALORI_REF_KEY = 2, /* live record of the op's collection with this key; as an end of an edge: the first node of that record */
 	VALORI_REF_OP = 3   /* what op number id of this batch makes */
 } valori_ref_kind;
 
@@ -326,6 +326,8 @@ valori_code valori_commit(valori *store, valori_batch *batch, valori_receipt *ou
 /* Makes everything committed so far durable. [write] */
 valori_code valori_flush(valori *store, valori_error *error);
 
+/* [any] The first 8 bytes of the request ids of a source's rows: the start of BLAKE3(source | 0 | format). */
+void valori_request_prefix(const char *source, const char *format, uint8_t out[8]);
 /*
  * Which rows of a source did request ids 8 bytes prefix | row u64le bring into the log? Answers the highest row + 1 in
  * *out_rows (0: none). Looks in the request window and, when that has overflown, in the log. UNKNOWABLE: older requests

@@ -68,8 +68,19 @@ static void test_codes(void)
 	check(valori_cpu()[0] != '\0', "the kernels in use have a name");
 }
 
+static void test_request_prefix(void)
+{
+	/* printf 'base.fvecs\0fvecs' | b3sum */
+	static const uint8_t prefix[8] = {0x32, 0x26, 0x7a, 0x91, 0xdf, 0x17, 0x52, 0xb6};
+	uint8_t out[8];
+
+	valori_request_prefix("base.fvecs", "fvecs", out);
+	check_bytes(out, prefix, 8, "request ids begin with BLAKE3 of source and format");
+}
+
 int main(void)
 {
+	test_request_prefix();
 	test_when();
 	test_codes();
 	return check_done();
