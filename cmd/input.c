@@ -66,6 +66,16 @@ valori_code input_open(struct input *input, const char *path, valori_error *erro
 	return VALORI_OK;
 }
 
+valori_code input_open_text(struct input *input, const char *name, const char *text, size_t size, valori_error *error)
+{
+	*input = (struct input){.fd = -1, .ended = true, .name = name, .capacity = size + 1, .size = size};
+	input->data = malloc(input->capacity);
+	if (input->data == NULL)
+		return input_fail(input, error, VALORI_NO_MEMORY, "no memory to read it");
+	memcpy(input->data, text, size);
+	return VALORI_OK;
+}
+
 void input_close(struct input *input)
 {
 	if (input->owned)

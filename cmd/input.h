@@ -31,6 +31,8 @@ struct input {
 
 /* path "-" or NULL: standard input. INVALID for a directory, IO, NO_MEMORY. */
 valori_code input_open(struct input *input, const char *path, valori_error *error);
+/* What is read lies in memory already: it is copied; name is borrowed. NO_MEMORY. */
+valori_code input_open_text(struct input *input, const char *name, const char *text, size_t size, valori_error *error);
 void input_close(struct input *input);
 
 /* Reads until size bytes are unread, or all that are left; size is at most INPUT_ROW_MAX + 1. OK, IO, NO_MEMORY. */

@@ -247,6 +247,30 @@ static valori_code recognise(struct rows *rows, valori_error *error)
 
 /* ---- opening ---- */
 
+/* The input is open: finds out what is in it. */
+static valori_code start(struct rows *rows, enum rows_format format, uint32_t dim, valori_error *error)
+{
+	valori_code code;
+
+	rows->dim = dim;
+	rows->format = format;
+	if (format == ROWS_LOG)
+		return VALORI_OK;
+	rows->vector = malloc(sizeof(uint32_t) * VALORI_DIM_MAX);
+	if (rows->vector == NULL)
+		return input_fail(&rows->input, error, VALORI_NO_MEMORY, "no memory to read it");
+	code = input_fill(&rows->input, 8, error);
+	if (code == VALORI_OK && format == ROWS_UNKNOWN)
+		code = recognise(rows, error);
+	if (rows->format == ROWS_NPY && code == VALORI_OK)
+		code = rows_open_npy(rows, error);
+	if ((rows->format == ROWS_NDJSON || rows->format == ROWS_CSV) && starts_with(&rows->input, "\xef\xbb\xbf", 3))
+		input_pass(&rows->input, 3);
+	if (rows->format == ROWS_FVECS || rows->format == ROWS_BVECS)
+		rows->dim = 0;
+	return code;
+}
+
 valori_code rows_open(const char *path, enum rows_format format, uint32_t dim, struct rows **out, valori_error *error)
 {
 	struct rows *rows = calloc(1, sizeof(*rows));
@@ -257,29 +281,26 @@ valori_code rows_open(const char *path, enum rows_format format, uint32_t dim, s
 		return input_fail(&(struct input){.name = path != NULL ? path : "-"}, error, VALORI_NO_MEMORY,
 				  "no memory to read it");
 	code = input_open(&rows->input, path, error);
-	if (code != VALORI_OK) {
-		free(rows);
-		return code;
-	}
-	rows->dim = dim;
-	rows->format = format;
-	if (format == ROWS_LOG) {
-		*out = rows;
-		return VALORI_OK;
-	}
-	rows->vector = malloc(sizeof(uint32_t) * VALORI_DIM_MAX);
-	if (rows->vector == NULL)
-		code = input_fail(&rows->input, error, VALORI_NO_MEMORY, "no memory to read it");
 	if (code == VALORI_OK)
-		code = input_fill(&rows->input, 8, error);
-	if (code == VALORI_OK && format == ROWS_UNKNOWN)
-		code = recognise(rows, error);
-	if (rows->format == ROWS_NPY && code == VALORI_OK)
-		code = rows_open_npy(rows, error);
-	if ((rows->format == ROWS_NDJSON || rows->format == ROWS_CSV) && starts_with(&rows->input, "\xef\xbb\xbf", 3))
-		input_pass(&rows->input, 3);
-	if (rows->format == ROWS_FVECS || rows->format == ROWS_BVECS)
-		rows->dim = 0;
+		code = start(rows, format, dim, error);
+	if (code == VALORI_OK)
+		*out = rows;
+	else
+		rows_close(rows);
+	return code;
+}
+
+valori_code rows_open_text(const char *name, const char *text, size_t size, struct rows **out, valori_error *error)
+{
+	struct rows *rows = calloc(1, sizeof(*rows));
+	valori_code code;
+
+	*out = NULL;
+	if (rows == NULL)
+		return input_fail(&(struct input){.name = name}, error, VALORI_NO_MEMORY, "no memory to read it");
+	code = input_open_text(&rows->input, name, text, size, error);
+	if (code == VALORI_OK)
+		code = start(rows, ROWS_NDJSON, 0, error);
 	if (code == VALORI_OK)
 		*out = rows;
 	else

@@ -55,6 +55,8 @@ struct rows;
  * 0, is what rows of f32 and i32 have. INVALID, IO, NO_MEMORY. Release with rows_close.
  */
 valori_code rows_open(const char *path, enum rows_format format, uint32_t dim, struct rows **out, valori_error *error);
+/* The same for NDJSON that is in memory already. text is copied; name, for messages, is borrowed. */
+valori_code rows_open_text(const char *name, const char *text, size_t size, struct rows **out, valori_error *error);
 void rows_close(struct rows *rows);
 enum rows_format rows_format(const struct rows *rows);
 const char *rows_name(const struct rows *rows);
