@@ -24,14 +24,14 @@ static const char *const ops[] = {
 
 /* ---- names ---- */
 
-void names_free(struct names *names)
+void known_free(struct known *known)
 {
-	struct slots *all[] = {&names->records, &names->nodes, &names->edges, &names->collections, &names->meta};
+	struct slots *all[] = {&known->records, &known->nodes, &known->edges, &known->collections, &known->meta};
 
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		free(all[i]->of);
-	free(names->heap);
-	*names = (struct names){0};
+	free(known->heap);
+	*known = (struct known){0};
 }
 
 static const uint32_t *slot_at(const struct slots *slots, uint64_t id)
@@ -55,74 +55,74 @@ static void slot_put(struct slots *slots, uint64_t id, uint32_t value)
 }
 
 /* The place of a text in the heap; texts have at most 255 bytes. 0 when the heap is full: nothing is there. */
-static uint32_t text_put(struct names *names, const char *text, size_t size)
+static uint32_t text_put(struct known *known, const char *text, size_t size)
 {
-	size_t place = names->heap_size ? names->heap_size : 1;
+	size_t place = known->heap_size ? known->heap_size : 1;
 
 	if (size > UINT8_MAX || place + size + 1 > UINT32_MAX)
 		return 0;
-	names->heap = tool_grow(names->heap, &names->heap_room, place + size + 1, 1);
-	names->heap[place] = (char)(uint8_t)size;
-	memcpy(names->heap + place + 1, text, size);
-	names->heap_size = place + size + 1;
+	known->heap = tool_grow(known->heap, &known->heap_room, place + size + 1, 1);
+	known->heap[place] = (char)(uint8_t)size;
+	memcpy(known->heap + place + 1, text, size);
+	known->heap_size = place + size + 1;
 	return (uint32_t)place;
 }
 
-static const char *text_at(const struct names *names, const struct slots *slots, uint64_t id, size_t *out_size)
+static const char *text_at(const struct known *known, const struct slots *slots, uint64_t id, size_t *out_size)
 {
 	const uint32_t *place = slot_at(slots, id);
 
 	if (place == NULL || *place == 0)
 		return NULL;
-	*out_size = (uint8_t)names->heap[*place];
-	return names->heap + *place + 1;
+	*out_size = (uint8_t)known->heap[*place];
+	return known->heap + *place + 1;
 }
 
-static void learn_text(struct names *names, struct slots *slots, uint64_t id, const char *text, size_t size)
+static void learn_text(struct known *known, struct slots *slots, uint64_t id, const char *text, size_t size)
 {
 	size_t known_size;
-	const char *known = text_at(names, slots, id, &known_size);
+	const char *known = text_at(known, slots, id, &known_size);
 
 	if (known == NULL || known_size != size || memcmp(known, text, size) != 0)
-		slot_put(slots, id, text_put(names, text, size));
+		slot_put(slots, id, text_put(known, text, size));
 }
 
-void names_learn(struct names *names, const valori_event *event)
+void known_learn(struct known *known, const valori_event *event)
 {
 	const uint32_t *from;
 
 	if (event->type == VALORI_EVENT_INSERT) {
-		slot_put(&names->records, event->id, event->collection);
+		slot_put(&known->records, event->id, event->collection);
 	} else if (event->type == VALORI_EVENT_NODE_CREATE) {
-		slot_put(&names->nodes, event->id, event->collection);
+		slot_put(&known->nodes, event->id, event->collection);
 	} else if (event->type == VALORI_EVENT_EDGE_CREATE) {
-		from = slot_at(&names->nodes, event->from);
+		from = slot_at(&known->nodes, event->from);
 		if (from != NULL)
-			slot_put(&names->edges, event->id, *from);
+			slot_put(&known->edges, event->id, *from);
 	} else if (event->type == VALORI_EVENT_META_SET) {
-		learn_text(names, &names->meta, event->id, event->key, event->key_size);
+		learn_text(known, &known->meta, event->id, event->key, event->key_size);
 	} else if (event->type == VALORI_EVENT_COLLECTION_CREATE) {
-		learn_text(names, &names->collections, event->id, event->key, event->key_size);
+		learn_text(known, &known->collections, event->id, event->key, event->key_size);
 	}
 }
 
-void names_learn_view(struct names *names, const valori_view *view)
+void known_learn_view(struct known *known, const valori_view *view)
 {
 	const char *name;
 	size_t size;
 	uint32_t live;
 
 	for (uint32_t id = 1; valori_collection_get(view, id, &name, &size, &live, NULL) == VALORI_OK; id++)
-		learn_text(names, &names->collections, id, name, size);
+		learn_text(known, &known->collections, id, name, size);
 }
 
-const char *names_collection(const struct names *names, uint32_t id, size_t *out_size)
+const char *known_collection(const struct known *known, uint32_t id, size_t *out_size)
 {
 	*out_size = strlen("default");
-	return id == 0 ? "default" : text_at(names, &names->collections, id, out_size);
+	return id == 0 ? "default" : text_at(known, &known->collections, id, out_size);
 }
 
-bool names_collection_of(const struct names *names, const valori_event *event, uint32_t *out)
+bool known_collection_of(const struct known *known, const valori_event *event, uint32_t *out)
 {
 	const uint32_t *of = NULL;
 
@@ -144,17 +144,17 @@ bool names_collection_of(const struct names *names, const valori_event *event, u
 	case VALORI_EVENT_DELETE:
 	case VALORI_EVENT_SET_METADATA:
 	case VALORI_EVENT_SET_TAG:
-		of = slot_at(&names->records, event->id);
+		of = slot_at(&known->records, event->id);
 		break;
 	case VALORI_EVENT_NODE_SET_RECORD:
 	case VALORI_EVENT_NODE_DELETE:
-		of = slot_at(&names->nodes, event->id);
+		of = slot_at(&known->nodes, event->id);
 		break;
 	case VALORI_EVENT_EDGE_CREATE:
-		of = slot_at(&names->nodes, event->from);
+		of = slot_at(&known->nodes, event->from);
 		break;
 	case VALORI_EVENT_EDGE_DELETE:
-		of = slot_at(&names->edges, event->id);
+		of = slot_at(&known->edges, event->id);
 		break;
 	}
 	if (of != NULL)
@@ -166,7 +166,7 @@ bool names_collection_of(const struct names *names, const valori_event *event, u
 static const char *meta_key(const struct event_row *row, size_t *out_size)
 {
 	*out_size = row->event->key_size;
-	return row->event->type == VALORI_EVENT_META_DELETE ? text_at(row->names, &row->names->meta, row->event->id, out_size)
+	return row->event->type == VALORI_EVENT_META_DELETE ? text_at(row->known, &row->known->meta, row->event->id, out_size)
 							    : row->event->key;
 }
 
@@ -181,10 +181,10 @@ static void json_vector(struct tool_json *json, const uint8_t *vector, uint32_t 
 	tool_json_array_end(json);
 }
 
-static void json_collection(struct tool_json *json, const struct names *names, uint64_t id)
+static void json_collection(struct tool_json *json, const struct known *known, uint64_t id)
 {
 	size_t size;
-	const char *name = id <= UINT32_MAX ? names_collection(names, (uint32_t)id, &size) : NULL;
+	const char *name = id <= UINT32_MAX ? known_collection(known, (uint32_t)id, &size) : NULL;
 
 	if (name != NULL)
 		tool_json_string(json, "collection", name, size);
@@ -215,7 +215,7 @@ static void json_insert(struct tool_json *json, const struct event_row *row)
 	const valori_event *event = row->event;
 
 	if (event->collection != 0)
-		json_collection(json, row->names, event->collection);
+		json_collection(json, row->known, event->collection);
 	if (event->key_size != 0)
 		tool_json_string(json, "key", event->key, event->key_size);
 	tool_json_u64(json, "tag", event->tag);
@@ -242,7 +242,7 @@ static void json_members(struct tool_json *json, const struct event_row *row)
 		break;
 	case VALORI_EVENT_NODE_CREATE:
 		if (event->collection != 0)
-			json_collection(json, row->names, event->collection);
+			json_collection(json, row->known, event->collection);
 		tool_json_u64(json, "kind", event->kind);
 		json_record(json, event);
 		break;
@@ -264,7 +264,7 @@ static void json_members(struct tool_json *json, const struct event_row *row)
 		break;
 	case VALORI_EVENT_COLLECTION_CREATE:
 	case VALORI_EVENT_COLLECTION_DROP:
-		json_collection(json, row->names, event->id);
+		json_collection(json, row->known, event->id);
 		break;
 	case VALORI_EVENT_CONFIG:
 		tool_json_u64(json, "parameter", event->parameter);
@@ -317,9 +317,9 @@ static void put_collection(FILE *file, const struct event_row *row)
 	uint32_t id;
 	size_t size;
 
-	if (!names_collection_of(row->names, row->event, &id))
+	if (!known_collection_of(row->known, row->event, &id))
 		return;
-	name = names_collection(row->names, id, &size);
+	name = known_collection(row->known, id, &size);
 	if (name != NULL)
 		tool_tsv(file, name, size);
 	else
