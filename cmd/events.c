@@ -80,10 +80,10 @@ static const char *text_at(const struct known *known, const struct slots *slots,
 
 static void learn_text(struct known *known, struct slots *slots, uint64_t id, const char *text, size_t size)
 {
-	size_t known_size;
-	const char *known = text_at(known, slots, id, &known_size);
+	size_t old_size;
+	const char *old = text_at(known, slots, id, &old_size);
 
-	if (known == NULL || known_size != size || memcmp(known, text, size) != 0)
+	if (old == NULL || old_size != size || memcmp(old, text, size) != 0)
 		slot_put(slots, id, text_put(known, text, size));
 }
 
