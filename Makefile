@@ -128,15 +128,17 @@ $(TESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $$(call helpers,$$(*D)) $(PARTS) 
 
 test-programs: $(TESTS)
 
-check: WERROR = -Werror
+# All processors, unless whoever called make has said how many.
+PARALLEL = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 2))
+
 check:
 	@./configure --dir=$(BUILD) --deps=check
-	@$(MAKE) --no-print-directory -s WERROR=-Werror BUILD=$(BUILD) all core test-programs
+	@$(MAKE) $(PARALLEL) --no-print-directory -s WERROR=-Werror BUILD=$(BUILD) all core test-programs
 	@tests/run --build=$(BUILD) $(TESTS) $(SUITES)
 
 # The same with the long counts: every f32, every seed.
 check-long:
-	@$(MAKE) --no-print-directory -s WERROR=-Werror BUILD=$(BUILD) all core test-programs
+	@$(MAKE) $(PARALLEL) --no-print-directory -s WERROR=-Werror BUILD=$(BUILD) all core test-programs
 	@VALORI_LONG=1 tests/run --build=$(BUILD) $(TESTS) $(SUITES)
 
 # The other compiler, and the sanitizers.
@@ -163,7 +165,7 @@ bench: all $(BENCHES)
 
 demo:
 	@./configure --dir=$(BUILD) --deps=build
-	@$(MAKE) --no-print-directory BUILD=$(BUILD) all
+	@$(MAKE) $(PARALLEL) --no-print-directory -s BUILD=$(BUILD) all
 	@BUILD=$(BUILD) contrib/demo.sh
 
 format:
