@@ -125,7 +125,7 @@ __attribute__((target("avx512f"))) static void f32_rows_avx512(const float *quer
 		__m512 sum[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()};
 
 		for (size_t j = 0; j < dim; j += 64)
-			for (unsigned k = 0; k < 4; k++) {
+			_Pragma("GCC unroll 4") for (unsigned k = 0; k < 4; k++) {
 				__m512 a = _mm512_sub_ps(_mm512_loadu_ps(query + j + 16 * k),
 							 _mm512_loadu_ps(rows + j + 16 * k));
 

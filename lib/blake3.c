@@ -64,12 +64,6 @@ static uint8_t context_flags(enum vl_context context)
 	return context == VL_HASH_PLAIN ? 0 : VL_BLAKE3_DERIVE_KEY_MATERIAL;
 }
 
-static void put_words(uint8_t *out, const uint32_t words[8])
-{
-	for (unsigned i = 0; i < 8; i++)
-		vl_put32(out + 4 * i, words[i]);
-}
-
 /* The hash of at most one chunk, as the whole input. */
 static void hash_chunk(const struct vl_kernels *kernels, const uint32_t key[8], uint8_t flags, const uint8_t *data,
 		       size_t size, uint8_t out[32])
@@ -89,7 +83,7 @@ static void hash_chunk(const struct vl_kernels *kernels, const uint32_t key[8], 
 		data = block;
 	}
 	kernels->blake3_compress(cv, data, (uint8_t)size, 0, flags | start | VL_BLAKE3_CHUNK_END | VL_BLAKE3_ROOT);
-	put_words(out, cv);
+	vl_blake3_put(out, cv);
 }
 
 void vl_blake3(const struct vl_kernels *kernels, enum vl_context context, const void *data, size_t size,
@@ -216,7 +210,7 @@ static void compress_parent(const struct vl_blake3 *hash, const uint8_t pair[64]
 
 	memcpy(cv, hash->key, sizeof(cv));
 	hash->kernels->blake3_compress(cv, pair, 64, 0, hash->flags | VL_BLAKE3_PARENT | root);
-	put_words(out, cv);
+	vl_blake3_put(out, cv);
 }
 
 /*
@@ -259,7 +253,7 @@ static void end_chunk(struct vl_blake3 *hash)
 
 	hash->kernels->blake3_compress(hash->cv, hash->block, 64, hash->chunk,
 				       hash->flags | start_flag(hash) | VL_BLAKE3_CHUNK_END);
-	put_words(value, hash->cv);
+	vl_blake3_put(value, hash->cv);
 	memcpy(hash->cv, hash->key, sizeof(hash->cv));
 	hash->block_size = 0;
 	hash->blocks = 0;
@@ -328,7 +322,7 @@ void vl_blake3_final(const struct vl_blake3 *hash, uint8_t out[VL_HASH_SIZE])
 	memcpy(cv, hash->cv, sizeof(cv));
 	hash->kernels->blake3_compress(cv, pair, hash->block_size, hash->chunk,
 				       flags | (hash->stack_count == 0 ? VL_BLAKE3_ROOT : 0));
-	put_words(out, cv);
+	vl_blake3_put(out, cv);
 	for (size_t i = hash->stack_count; i-- > 0;) {
 		memcpy(pair, hash->stack[i], 32);
 		memcpy(pair + 32, out, 32);

@@ -111,6 +111,17 @@ extern const uint32_t vl_blake3_iv[8];
 	ROUND(9, 14, 11, 5, 8, 12, 15, 1, 13, 3, 0, 10, 2, 6, 4, 7) \
 	ROUND(11, 15, 5, 0, 1, 9, 8, 6, 14, 10, 2, 12, 3, 4, 7, 13)
 
+static inline void vl_blake3_put(uint8_t out[VL_HASH_SIZE], const uint32_t cv[8])
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	/* In one piece: the next node's block is loaded in one, and would wait for eight small stores. */
+	memcpy(out, cv, VL_HASH_SIZE);
+#else
+	for (unsigned i = 0; i < 8; i++)
+		vl_put32(out + 4 * i, cv[i]);
+#endif
+}
+
 /* One input of blake3_many by a given compression: what every kernel does with one that is left over. */
 static inline void vl_blake3_one(void (*compress)(uint32_t cv[8], const uint8_t block[64], uint8_t block_size,
 						  uint64_t counter, uint8_t flags),
@@ -133,8 +144,7 @@ static inline void vl_blake3_one(void (*compress)(uint32_t cv[8], const uint8_t 
 		input = last;
 	}
 	compress(cv, input, last_block_size, counter, block_flags | flags_end);
-	for (unsigned i = 0; i < 8; i++)
-		vl_put32(out + 4 * i, cv[i]);
+	vl_blake3_put(out, cv);
 }
 
 void vl_blake3_compress_portable(uint32_t cv[8], const uint8_t block[64], uint8_t block_size, uint64_t counter,

@@ -13,6 +13,24 @@
 #include "q16.h"
 #include "sha256.h"
 
+/*
+ * Keeps the compiler from adding in another order: in a + message + b it is b that is waited for, so the message has to
+ * be in a before.
+ */
+#if defined(__aarch64__)
+#define VL_HOLD(x) __asm__("" : "+w"(x));
+#else
+#define VL_HOLD(x) __asm__("" : "+v"(x));
+#endif
+
+/*
+ * Before a loop over the parts of an array of vectors: unrolled, the array becomes registers. gcc does not see at -O2
+ * that it is worth it.
+ */
+#define VL_UNROLL _Pragma("GCC unroll 16")
+/* Likewise for functions that take such an array. */
+#define VL_INLINE static inline __attribute__((always_inline))
+
 #if defined(__x86_64__)
 /* [1] where the processor has the SHA instructions, which do not come with any of these. */
 extern const struct vl_kernels vl_kernels_sse4[2];

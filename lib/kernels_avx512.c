@@ -11,14 +11,16 @@ typedef uint32_t words16 __attribute__((vector_size(64)));
 #include "kernels_lanes8.h"
 
 /* Rows become columns: pairs, fours, then the quarters of the vectors change places. */
-static inline void transpose16(__m512i v[16])
+VL_INLINE void transpose16(__m512i v[16])
 {
 	__m512i a[16], b[16];
 
+	VL_UNROLL
 	for (unsigned i = 0; i < 16; i += 2) {
 		a[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
 		a[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
 	}
+	VL_UNROLL
 	for (unsigned i = 0; i < 16; i += 4) {
 		b[i] = _mm512_unpacklo_epi64(a[i], a[i + 2]);
 		b[i + 1] = _mm512_unpackhi_epi64(a[i], a[i + 2]);
@@ -26,6 +28,7 @@ static inline void transpose16(__m512i v[16])
 		b[i + 3] = _mm512_unpackhi_epi64(a[i + 1], a[i + 3]);
 	}
 	/* b[4 * i + j]: words j, j + 4, j + 8, j + 12, each of the inputs 4 * i ... 4 * i + 3. */
+	VL_UNROLL
 	for (unsigned j = 0; j < 4; j++) {
 		__m512i low = _mm512_shuffle_i32x4(b[j], b[4 + j], 0x88),
 			high = _mm512_shuffle_i32x4(b[j], b[4 + j], 0xdd);
@@ -39,24 +42,28 @@ static inline void transpose16(__m512i v[16])
 	}
 }
 
-static inline void lanes16_load(words16 m[16], const uint8_t *const *inputs, size_t offset)
+VL_INLINE void lanes16_load(words16 m[16], const uint8_t *const *inputs, size_t offset)
 {
 	__m512i rows[16];
 
+	VL_UNROLL
 	for (unsigned i = 0; i < 16; i++)
 		rows[i] = _mm512_loadu_si512(inputs[i] + offset);
 	transpose16(rows);
+	VL_UNROLL
 	for (unsigned i = 0; i < 16; i++)
 		m[i] = (words16)rows[i];
 }
 
-static inline void lanes16_store(const words16 cv[8], uint8_t *out)
+VL_INLINE void lanes16_store(const words16 cv[8], uint8_t *out)
 {
 	__m512i rows[16];
 
+	VL_UNROLL
 	for (unsigned i = 0; i < 16; i++)
 		rows[i] = i < 8 ? (__m512i)cv[i] : _mm512_setzero_si512();
 	transpose16(rows);
+	VL_UNROLL
 	for (unsigned i = 0; i < 16; i++)
 		_mm256_storeu_si256((__m256i *)(out + 32 * i), _mm512_castsi512_si256(rows[i]));
 }

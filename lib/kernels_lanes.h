@@ -18,7 +18,8 @@
 	v0 += m[a];             \
 	v1 += m[b];             \
 	v2 += m[c];             \
-	v3 += m[d];
+	v3 += m[d];             \
+	VL_HOLD(v0) VL_HOLD(v1) VL_HOLD(v2) VL_HOLD(v3)
 
 /* Half of four mixings, in step, so that there is always work while one result is waited for. */
 #define MIX_HALF(b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3, first, second) \
@@ -55,42 +56,50 @@ static void NAME(hash)(const uint8_t *const *inputs, size_t blocks, const uint32
 		       uint8_t last_block_size, uint8_t *out)
 {
 	WORDS h[8], m[16], counter_low, counter_high;
+	const uint8_t *copies[LANES];
 	uint8_t last[LANES][64];
 
+	VL_UNROLL
 	for (unsigned i = 0; i < 8; i++)
 		h[i] = SPREAD(key[i]);
 	counter_low = SPREAD((uint32_t)counter);
 	counter_high = SPREAD((uint32_t)(counter >> 32));
 	if (counter_step != 0)
-		for (unsigned i = 0; i < LANES; i++) {
-			counter_low[i] = (uint32_t)(counter + i);
-			counter_high[i] = (uint32_t)((counter + i) >> 32);
-		}
+		VL_UNROLL
+	for (unsigned i = 0; i < LANES; i++) {
+		counter_low[i] = (uint32_t)(counter + i);
+		counter_high[i] = (uint32_t)((counter + i) >> 32);
+	}
 	flags_start |= flags;
 	for (size_t block = 0; block < blocks; block++) {
 		WORDS v0 = h[0], v1 = h[1], v2 = h[2], v3 = h[3], v4 = h[4], v5 = h[5], v6 = h[6], v7 = h[7];
 		WORDS v8 = SPREAD(vl_blake3_iv[0]), v9 = SPREAD(vl_blake3_iv[1]);
 		WORDS v10 = SPREAD(vl_blake3_iv[2]), v11 = SPREAD(vl_blake3_iv[3]);
 		WORDS v12 = counter_low, v13 = counter_high, v14, v15;
+		const uint8_t *const *from = inputs;
+		size_t offset = block * 64;
 		uint32_t size = 64;
 
 		if (block + 1 == blocks) {
 			flags_start |= flags_end;
 			size = last_block_size;
 		}
-		if (size == 64) {
-			NAME(load)(m, inputs, block * 64);
-		} else {
-			const uint8_t *copies[LANES];
-
+		if (size != 64) {
 			memset(last, 0, sizeof(last));
+			VL_UNROLL
 			for (unsigned i = 0; i < LANES; i++) {
 				if (size > 0)
 					memcpy(last[i], inputs[i] + block * 64, size);
 				copies[i] = last[i];
 			}
-			NAME(load)(m, copies, 0);
+			from = copies;
+			offset = 0;
 		}
+		NAME(load)(m, from, offset);
+		/* The rows of many inputs are more streams than the processor follows by itself. */
+		if (block + 1 < blocks)
+			for (unsigned i = 0; i < LANES; i++)
+				__builtin_prefetch(inputs[i] + block * 64 + 64);
 		v14 = SPREAD(size);
 		v15 = SPREAD(flags_start);
 		VL_BLAKE3_ROUNDS(LANES_ROUND)

@@ -48,7 +48,7 @@ static inline void store4(void *p, words4 x)
 						 _MM_SHUFFLE(d, c, b, a))))
 
 /* Rows become columns. */
-static inline void transpose4(words4 *a, words4 *b, words4 *c, words4 *d)
+VL_INLINE void transpose4(words4 *a, words4 *b, words4 *c, words4 *d)
 {
 	__m128i ab = _mm_unpacklo_epi32((__m128i)*a, (__m128i)*b),
 		ab_high = _mm_unpackhi_epi32((__m128i)*a, (__m128i)*b);
@@ -61,21 +61,24 @@ static inline void transpose4(words4 *a, words4 *b, words4 *c, words4 *d)
 	*d = (words4)_mm_unpackhi_epi64(ab_high, cd_high);
 }
 
-static inline void lanes4_load(words4 m[16], const uint8_t *const *inputs, size_t offset)
+VL_INLINE void lanes4_load(words4 m[16], const uint8_t *const *inputs, size_t offset)
 {
+	VL_UNROLL
 	for (unsigned i = 0; i < 16; i += 4) {
+		VL_UNROLL
 		for (unsigned lane = 0; lane < 4; lane++)
 			m[i + lane] = load4(inputs[lane] + offset + 4 * i);
 		transpose4(&m[i], &m[i + 1], &m[i + 2], &m[i + 3]);
 	}
 }
 
-static inline void lanes4_store(const words4 cv[8], uint8_t *out)
+VL_INLINE void lanes4_store(const words4 cv[8], uint8_t *out)
 {
 	words4 low[4] = {cv[0], cv[1], cv[2], cv[3]}, high[4] = {cv[4], cv[5], cv[6], cv[7]};
 
 	transpose4(&low[0], &low[1], &low[2], &low[3]);
 	transpose4(&high[0], &high[1], &high[2], &high[3]);
+	VL_UNROLL
 	for (unsigned lane = 0; lane < 4; lane++) {
 		store4(out + 32 * lane, low[lane]);
 		store4(out + 32 * lane + 16, high[lane]);
@@ -95,6 +98,7 @@ static inline void lanes4_store(const words4 cv[8], uint8_t *out)
  */
 #define MIX_ROWS(message, first, second) \
 	a += message;                    \
+	VL_HOLD(a)                       \
 	a += b;                          \
 	d = ROTATE4(d ^ a, first);       \
 	c += d;                          \
