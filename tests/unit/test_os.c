@@ -130,13 +130,17 @@ static void test_streams(void)
 	child = fork();
 	if (child == 0) {
 		os->close(NULL, ends[0]);
+		usleep(20000); /* until the reader waits */
 		setitimer(ITIMER_REAL, &often, NULL);
 		_exit(vl_os_write_all(os, ends[1], data, size) != 0);
 	}
 	os->close(NULL, ends[1]);
 	setitimer(ITIMER_REAL, &often, NULL);
-	while (got < size && (count = os->read(NULL, ends[0], back + got, size - got)) > 0)
+	while (got < size && (count = os->read(NULL, ends[0], back + got, size - got)) > 0) {
+		if (got == 0)
+			os->wait(NULL, ends[0], 20); /* until the pipe is full and the writer waits */
 		got += (size_t)count;
+	}
 	check(got == size && memcmp(data, back, size) == 0, "a stream goes through a pipe under a rain of signals");
 	check(os->read(NULL, ends[0], back, 1) == 0, "and ends");
 	setitimer(ITIMER_REAL, &never, NULL);
