@@ -8,6 +8,7 @@
  *   STEM.head                        what is acknowledged: two slots, written by turns after every sync
  *   STEM.lock                        byte 0: writer, byte 1: maintenance (trim, restore); text: who
  *   STEM.torn                        the last torn tail that was cut off
+ *   STEM.new                         any of these being made; what a crash leaves of it is removed by the next writer
  *
  * Segment header, 4096 bytes:
  *   0 magic "VALORIEV" | 8 version u32 = 1 | 12 dim u32 | 16 arithmetic u32 = 1 | 20 state hash u32 = 1 | 24 tree hash u32 = 1 | 28 0 u32
@@ -81,6 +82,8 @@ struct vl_commit {
  * follows position. OK, DAMAGED, NEWER (flags). Does not look into events. */
 valori_code vl_commit_decode(const uint8_t *data, uint64_t size, const struct vl_position *position, const struct vl_kernels *kernels,
 			     struct vl_commit *out, valori_error *error);
+/* Its leaf in the log tree. */
+void vl_commit_leaf(const struct vl_commit *commit, const uint8_t log_id[32], const struct vl_kernels *kernels, uint8_t out[32]);
 /* Moves position past the commit (frontier, height, time, state root). */
 void vl_position_advance(struct vl_position *position, const struct vl_commit *commit, const struct vl_kernels *kernels);
 /* Fills in header (number, first event, crcs ...) of a commit whose body lies complete behind VL_COMMIT_HEADER bytes left free at data. */
@@ -90,9 +93,9 @@ void vl_commit_finish(uint8_t *data, uint64_t size, const struct vl_position *po
 /* ---- Names ---- */
 
 struct vl_names { /* of one store's files; all are malloc'ed strings in one block */
-	char *directory, *stem, *live, *head, *lock, *torn, *snapshot;
+	char *directory, *stem, *live, *head, *lock, *torn, *temporary, *snapshot;
 };
-/* path is a live file (a regular file, or a name that ends in ".log") or a directory that holds (or will hold) events.log. */
+/* path is a live file (a regular file, or a name that ends in ".log" and is no directory) or a directory that holds (or will hold) events.log. */
 valori_code vl_names_init(struct vl_names *names, const struct vl_os *os, const char *path, valori_error *error);
 void vl_names_free(struct vl_names *names);
 
@@ -120,6 +123,12 @@ const struct vl_position *vl_reader_base(const struct vl_reader *reader);
  * the position (frontier) is computed on the way from the roots in the commits. UNKNOWABLE before the base. Only forward. */
 valori_code vl_reader_seek(struct vl_reader *reader, uint64_t event, valori_error *error);
 /*
+ * Goes to a position that is known from elsewhere (a snapshot): nothing before it is read but commit headers, and nothing is hashed, so that it costs at
+ * most one walk over one segment's commit headers. OTHER_LOG: another log, or this log has another history there (state root or numbers differ). NOT_FOUND: the log
+ * ends before it. UNKNOWABLE before the base. Files only, forward only. After a failure the reader can only be closed.
+ */
+valori_code vl_reader_seek_position(struct vl_reader *reader, const struct vl_position *known, valori_error *error);
+/*
  * The next commit is the one that follows position, which is known from elsewhere (a snapshot): finds the segment by its name and walks that one
  * segment's commit headers, no further back. The state root before it, as the log has it (previous commit, or segment header), must be that of
  * position. OK, also when position is the very end of the log; OTHER_LOG (another log id), MISMATCH (another root at that height, or no commit ends there: a fork),
@@ -136,8 +145,9 @@ uint64_t vl_reader_torn_size(const struct vl_reader *reader);
 uint64_t vl_reader_end_offset(const struct vl_reader *reader);	  /* of the last commit given, in the file of reader_path */
 const char *vl_reader_path(const struct vl_reader *reader);	  /* of the segment being read */
 uint64_t vl_reader_segments(const struct vl_reader *reader);	  /* files in the set */
+const char *vl_reader_note(const struct vl_reader *reader);	  /* why the head file is not used, or what is odd about it; "" */
 
-/* The acknowledged end as the head file says; NOT_FOUND without a (valid, own) head: note says why ("head is of another log", ...). */
+/* The acknowledged end as the head file says; NOT_FOUND without a valid head: the sentence says why. Whose head it is, log_id tells. NEWER, IO. */
 struct vl_head {
 	uint64_t commits, height, segment_first_event, offset, time_ms;
 	uint8_t log_id[32], tree_root[32], state_root[32];
@@ -175,6 +185,9 @@ valori_code vl_writer_open(const struct vl_env *env, const struct vl_os *os, con
 valori_code vl_writer_append(struct vl_writer *writer, const uint8_t *bytes, uint64_t size, const struct vl_position *position, valori_error *error);
 /* One fdatasync for all that was appended, then the head slot. On failure the writer is poisoned. */
 valori_code vl_writer_sync(struct vl_writer *writer, valori_error *error);
+/* vl_writer_sync when the options say so: ALWAYS: now; BATCH: when sync_commits commits are waiting, or the first of them has waited sync_ms; NONE: not. For
+ * calling after each group of appends, and with BATCH also when nothing is appended for a while. */
+valori_code vl_writer_maybe_sync(struct vl_writer *writer, valori_error *error);
 /* Starts a new live segment at the current position, unless the live one holds no commit. */
 valori_code vl_writer_rotate(struct vl_writer *writer, valori_error *error);
 const struct vl_position *vl_writer_position(const struct vl_writer *writer);
