@@ -13,7 +13,10 @@
 #include <time.h>
 #include <unistd.h>
 
-/* One call moves at most this much: Linux stops a little below 2 GiB anyway, and a count must fit in any ssize_t. */
+/*
+ * One call moves at most this much: Linux stops a little below 2 GiB anyway, and a count must fit in any
+ * ssize_t.
+ */
 #define TRANSFER_MAX ((size_t)1 << 30)
 
 static size_t clamp(size_t size)
@@ -278,8 +281,10 @@ static void os_unmap(void *context, const uint8_t *data, uint64_t size)
 		munmap((void *)(uintptr_t)data, (size_t)size);
 }
 
-/* Of the open file description, not of the process: another open of the same file in this process is kept out, too, and
- * closing some other descriptor of it does not drop the lock. */
+/*
+ * Of the open file description, not of the process: another open of the same file in this process is kept out,
+ * too, and closing some other descriptor of it does not drop the lock.
+ */
 static int os_lock(void *context, int fd, uint64_t byte)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)byte, .l_len = 1};

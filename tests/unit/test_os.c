@@ -29,16 +29,24 @@ static void test_files(void)
 
 	check(vl_os_pwrite_all(os, fd, "0123456789", 10, 3) == 0, "bytes are written at an offset");
 	check(vl_os_pread_all(os, fd, data, 16, 0) == 13, "reading to the end says how much there was");
-	check_bytes(data, "\0\0\0" "0123456789", 13, "and they come back");
+	check_bytes(data,
+		    "\0\0\0"
+		    "0123456789",
+		    13, "and they come back");
 	check(vl_os_pread_all(os, fd, data, 16, 13) == 0, "there is nothing at the end");
-	check(os->pread(NULL, fd, data, 1, UINT64_MAX) == -EINVAL && os->pwrite(NULL, fd, data, 1, UINT64_MAX) == -EFBIG,
+	check(os->pread(NULL, fd, data, 1, UINT64_MAX) == -EINVAL &&
+		      os->pwrite(NULL, fd, data, 1, UINT64_MAX) == -EFBIG,
 	      "an offset that no file has is refused");
 	check(os->sync(NULL, fd) == 0 && os->sync_directory(NULL, ".") == 0, "file and directory are synced");
 	check(os->sync_directory(NULL, "a") == -ENOTDIR, "a file is no directory");
 	check(os->stat(NULL, fd, &found) == 0 && found.size == 13 && found.is_regular && !found.is_directory,
 	      "size and kind are told");
 	check(os->stat_path(NULL, ".", &found) == 0 && found.is_directory && !found.is_regular, "of a directory, too");
-	check(os->map(NULL, fd, 13, &mapped) == 0 && memcmp(mapped, "\0\0\0" "012", 6) == 0, "a file is mapped");
+	check(os->map(NULL, fd, 13, &mapped) == 0 && memcmp(mapped,
+							    "\0\0\0"
+							    "012",
+							    6) == 0,
+	      "a file is mapped");
 	os->unmap(NULL, mapped, 13);
 	check(os->map(NULL, fd, 0, &mapped) == 0 && mapped == NULL, "nothing is mapped to nothing");
 	os->unmap(NULL, mapped, 0);
@@ -63,7 +71,8 @@ static void test_directories(void)
 	char all[64] = "";
 	struct vl_os_stat a, b;
 
-	check(os->make_directory(NULL, "d") == 0 && os->make_directory(NULL, "d") == -EEXIST, "a directory is made once");
+	check(os->make_directory(NULL, "d") == 0 && os->make_directory(NULL, "d") == -EEXIST,
+	      "a directory is made once");
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
 		os->close(NULL, os->open(NULL, names[i], VL_OS_CREATE));
 	check(os->list(NULL, "d", collect, all) == 0, "a directory is listed");
@@ -76,7 +85,8 @@ static void test_directories(void)
 	check(os->link(NULL, "d/a1", "d/l") == 0 && os->link(NULL, "d/a1", "d/l") == -EEXIST,
 	      "a link never replaces a file");
 	check(os->stat_path(NULL, "d/a1", &a) == 0 && os->stat_path(NULL, "d/l", &b) == 0 && a.inode == b.inode &&
-		      a.device == b.device, "a link is the same file");
+		      a.device == b.device,
+	      "a link is the same file");
 	check(os->unlink(NULL, "d/l") == 0 && os->unlink(NULL, "d/l") == -ENOENT, "a name is removed");
 }
 
@@ -158,12 +168,15 @@ static void test_clock(void)
 	int fd, status = -1;
 	pid_t child;
 
-	check(now > UINT64_C(1500000000000) && now < UINT64_C(10000000000000), "the time is in milliseconds since 1970");
-	check(os->random(NULL, a, 32) == 0 && os->random(NULL, b, 32) == 0 && memcmp(a, b, 32) != 0, "random bytes differ");
+	check(now > UINT64_C(1500000000000) && now < UINT64_C(10000000000000),
+	      "the time is in milliseconds since 1970");
+	check(os->random(NULL, a, 32) == 0 && os->random(NULL, b, 32) == 0 && memcmp(a, b, 32) != 0,
+	      "random bytes differ");
 	os->describe(NULL, who, sizeof(who));
 	check(strncmp(who, "pid ", 4) == 0 && strstr(who, " test_os") != NULL, "a process says who it is");
 	fd = os->open(NULL, "grows", VL_OS_CREATE);
-	check(os->wait(NULL, fd, 30) == 0 && os->monotonic_ms(NULL) - began >= 30, "waiting lasts as long as it was told");
+	check(os->wait(NULL, fd, 30) == 0 && os->monotonic_ms(NULL) - began >= 30,
+	      "waiting lasts as long as it was told");
 	child = fork();
 	if (child == 0) {
 		usleep(20000);
