@@ -129,13 +129,6 @@ valori_code vl_reader_seek(struct vl_reader *reader, uint64_t event, valori_erro
  */
 valori_code vl_reader_seek_position(struct vl_reader *reader, const struct vl_position *known, valori_error *error);
 /*
- * The next commit is the one that follows position, which is known from elsewhere (a snapshot): finds the segment by its name and walks that one
- * segment's commit headers, no further back. The state root before it, as the log has it (previous commit, or segment header), must be that of
- * position. OK, also when position is the very end of the log; OTHER_LOG (another log id), MISMATCH (another root at that height, or no commit ends there: a fork),
- * UNKNOWABLE before the base, MISSING beyond the end. After a failure the reader is where it was. Instead of the first seek or next.
- */
-valori_code vl_reader_start(struct vl_reader *reader, const struct vl_position *position, valori_error *error);
-/*
  * OK; END: position is the end of what counts, torn_size bytes after it do not (zeros are not counted); DAMAGED with offset and event: damage at
  * or below the head (or, without a head, with a valid commit header behind it); MISSING: the log ends below the head, or a segment is not there;
  * NEWER, IO, NO_MEMORY. Memory is bounded by what was really read.
