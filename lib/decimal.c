@@ -65,29 +65,37 @@ static inline bool is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-/* True when the eight bytes are all digits; *value is then their number. */
-static inline bool eight_digits(const char *text, uint64_t *value)
+/* Eight digits, the first in the lowest byte, as their number: neighbours are joined to pairs, fours, eight. */
+static inline uint64_t join_digits(uint64_t x)
 {
-	uint64_t x = vl_get64((const uint8_t *)text);
-
-	if ((((x + UINT64_C(0x4646464646464646)) | (x - UINT64_C(0x3030303030303030))) &
-	     UINT64_C(0x8080808080808080)) != 0)
-		return false;
-	/* Neighbours are joined: digits to pairs, pairs to fours, fours to eight. */
-	x -= UINT64_C(0x3030303030303030);
 	x = x * 10 + (x >> 8);
-	*value = ((x & UINT64_C(0x000000ff000000ff)) * UINT64_C(0x000f424000000064) +
-		  (x >> 16 & UINT64_C(0x000000ff000000ff)) * UINT64_C(0x0000271000000001)) >>
-		 32;
-	return true;
+	return ((x & UINT64_C(0x000000ff000000ff)) * UINT64_C(0x000f424000000064) +
+		(x >> 16 & UINT64_C(0x000000ff000000ff)) * UINT64_C(0x0000271000000001)) >>
+	       32;
+}
+
+/* How many digits the eight bytes begin with; *value is their number. */
+static inline unsigned read_eight(const char *p, uint64_t *value)
+{
+	uint64_t x = vl_get64((const uint8_t *)p);
+	uint64_t digits = x - UINT64_C(0x3030303030303030);
+	/* The top bit of each byte that is no digit; right up to the first such byte, which is all that counts. */
+	uint64_t others = ((x + UINT64_C(0x4646464646464646)) | digits) & UINT64_C(0x8080808080808080);
+	unsigned count = others == 0 ? 8 : (unsigned)__builtin_ctzll(others) / 8;
+	unsigned shift = 32 - 4 * count;
+
+	*value = join_digits(digits << shift << shift); /* twice, for a shift by 64 is not one */
+	return count;
 }
 
 /* Joins the digits at p to value; returns the end of the digits. */
 static inline const char *read_digits(const char *p, const char *end, uint64_t *value)
 {
-	uint64_t eight;
+	while (end - p >= 8) {
+		uint64_t eight;
 
-	while (end - p >= 8 && eight_digits(p, &eight)) {
+		if (read_eight(p, &eight) < 8)
+			break;
 		*value = *value * 100000000 + eight;
 		p += 8;
 	}
@@ -266,6 +274,56 @@ static int compare_exactly(const struct number *number, uint32_t half, int expon
 	return sign == 0 && more ? 1 : sign;
 }
 
+/*
+ * What most numbers are: one digit, a point, digits, and the number ends; not near to halfway. Nearly free of branches: how
+ * long numbers are cannot be foreseen, and a wrong guess costs more than all the arithmetic. 0: another form; read it the long way.
+ */
+static inline size_t from_plain_decimal(const char *text, size_t size, uint32_t *bits)
+{
+	static const uint64_t tens[9] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
+	unsigned negative, whole, high_count, low_count, count, shift;
+	uint64_t value, high, low, product, rest;
+	const char *p;
+	int exponent;
+
+	if (size < 1 + 2 + 25) /* the sign; a digit and the point; three words and what ends the number */
+		return 0;
+	negative = *text == '-';
+	p = text + negative;
+	whole = (unsigned)(uint8_t)*p - '0';
+	if (whole > 9 || p[1] != '.')
+		return 0;
+	p += 2;
+	high_count = read_eight(p, &high);
+	low_count = read_eight(p + 8, &low);
+	low_count = high_count == 8 ? low_count : 0;
+	low = high_count == 8 ? low : 0;
+	value = ((whole * tens[high_count] + high) * tens[low_count]) + low;
+	count = high_count + low_count;
+	if (count == 16) {
+		unsigned more = read_eight(p + 16, &low);
+
+		if (more > 3 || whole != 0)
+			return 0; /* more than nineteen digits */
+		value = value * tens[more] + low;
+		count += more;
+	}
+	if (count == 0 || (p[count] | 0x20) == 'e' || value == 0)
+		return 0;
+	shift = (unsigned)__builtin_clzll(value);
+	product = multiply_high(value << shift, powers[-(int)count - POWER_MIN]);
+	exponent = ((-(int)count * 217706) >> 16) + 1 - (int)shift;
+	exponent -= product >> 63 == 0;
+	product <<= product >> 63 == 0;
+	rest = product & ((UINT64_C(1) << 40) - 1);
+	if (rest - (UINT64_C(1) << 39) + SLACK <= 2 * SLACK)
+		return 0;
+	/* Rounded up by a carry, which goes on into the exponent where it must. */
+	product = (product >> 40) + (rest >> 39) + ((uint64_t)(uint32_t)(exponent + 40 + 149) << 23);
+	*bits = negative << 31 | (uint32_t)product;
+	return (size_t)(p + count - text);
+}
+
 size_t vl_f32_from_decimal(const char *text, size_t size, uint32_t *bits)
 {
 	struct number number;
@@ -273,7 +331,10 @@ size_t vl_f32_from_decimal(const char *text, size_t size, uint32_t *bits)
 	int64_t power;
 	uint32_t sign;
 	int exponent, dropped, shift;
+	size_t used = from_plain_decimal(text, size, bits);
 
+	if (used != 0)
+		return used;
 	if (!read_number(text, size, &number))
 		return 0;
 	sign = (uint32_t)number.negative << 31;
@@ -292,10 +353,8 @@ size_t vl_f32_from_decimal(const char *text, size_t size, uint32_t *bits)
 	product = multiply_high(value << shift, powers[power - POWER_MIN]);
 	/* The number is product * 2^exponent, product between 2^62 and 2^64; it is made to be at least 2^63. */
 	exponent = (int)((power * 217706) >> 16) + 1 - shift;
-	if (product >> 63 == 0) {
-		product <<= 1;
-		exponent--;
-	}
+	exponent -= product >> 63 == 0;
+	product <<= product >> 63 == 0;
 	/* 24 bits are kept, fewer when the result is subnormal: its last bit is worth 2^-149 at least. */
 	dropped = exponent + 40 >= -149 ? 40 : -149 - exponent;
 	if (dropped > 65) /* below a quarter of that bit, and what is cut off from product does not make it a half */

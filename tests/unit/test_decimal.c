@@ -16,15 +16,23 @@ static uint32_t oracle(const char *text)
 	return bits;
 }
 
+/* Alone, and with more behind it, as in an array: there words are read at once. */
 static void compare(const char *text)
 {
-	uint32_t bits = 0;
+	static const char more[] = ",-0.5e1,123.45678901234567890123";
+	static char array[1 << 17];
+	uint32_t bits = 0, array_bits = 0;
 	size_t size = strlen(text);
 
-	if (vl_f32_from_decimal(text, size, &bits) == size && bits == oracle(text))
+	if (size + sizeof(more) > sizeof(array))
+		exit(99);
+	memcpy(array, text, size);
+	memcpy(array + size, more, sizeof(more));
+	if (vl_f32_from_decimal(text, size, &bits) == size && bits == oracle(text) &&
+	    vl_f32_from_decimal(array, size + sizeof(more) - 1, &array_bits) == size && array_bits == bits)
 		return;
 	if (wrong++ < 10)
-		printf("# %.200s: 0x%08x, should be 0x%08x\n", text, bits, oracle(text));
+		printf("# %.200s: 0x%08x, in an array 0x%08x, should be 0x%08x\n", text, bits, array_bits, oracle(text));
 }
 
 static void test_grammar(void)
