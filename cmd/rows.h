@@ -74,6 +74,8 @@ bool rows_can_go_on(const struct rows *rows);
 /* Bytes read so far. */
 uint64_t rows_offset(const struct rows *rows);
 
+/* Part of a stranger's text for a message: at most 40 bytes, control bytes and what is not ASCII as '?'. */
+const char *rows_quote(struct slice text, char out[48]);
 /* Fills error with "name: line 17: " and the sentence. */
 valori_code rows_fail(const struct rows *rows, const struct row *row, valori_error *error, valori_code code,
 		      const char *format, ...) __attribute__((format(printf, 5, 6)));

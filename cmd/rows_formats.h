@@ -45,8 +45,7 @@ valori_code rows_read_csv(struct rows *rows, struct row *out, valori_error *erro
 /* Reads the header of an npy file and passes it. */
 valori_code rows_open_npy(struct rows *rows, valori_error *error);
 
-/* Part of a stranger's text for a message: at most 40 bytes, control bytes and what is not ASCII as '?'. */
-const char *rows_quote(struct slice text, char out[48]);
+
 /* An integer as the binary32 pattern nearest to it; above 2^24, where no component can be, near to it. */
 uint32_t rows_f32_from_i64(int64_t value);
 

@@ -45,21 +45,26 @@ enum member {
 	TIME,
 	TIME_MS,
 	SALT,
+	ROOT_BEFORE,
+	ROOT_AFTER,
 	MEMBERS
 };
 
 static const char *const member_names[MEMBERS] = {
-	"vector", "embedding", "values",          "vector_q16", "op",     "id",      "key",
-	"tag",    "metadata",  "metadata_base64", "collection", "kind",   "record",  "from",
-	"to",     "from_key",  "to_key",          "ref",        "salted", "request", "parameter",
-	"value",  "slot",      "event",           "commit",     "time",   "time_ms", "salt",
+	"vector",      "embedding",  "values",          "vector_q16", "op",     "id",      "key",
+	"tag",         "metadata",   "metadata_base64", "collection", "kind",   "record",  "from",
+	"to",          "from_key",   "to_key",          "ref",        "salted", "request", "parameter",
+	"value",       "slot",       "event",           "commit",     "time",   "time_ms", "salt",
+	"root_before", "root_after",
 };
 
 #define M(member) (UINT32_C(1) << (member))
 #define ANY_VECTOR (M(VECTOR) | M(EMBEDDING) | M(VALUES) | M(VECTOR_Q16))
 #define ANY_METADATA (M(METADATA) | M(METADATA_BASE64))
 /* What every row may say and nobody needs. */
-#define PASSED (M(OP) | M(REQUEST) | M(ID) | M(SLOT) | M(EVENT) | M(COMMIT) | M(TIME) | M(TIME_MS) | M(SALT))
+#define PASSED                                                                                          \
+	(M(OP) | M(REQUEST) | M(ID) | M(SLOT) | M(EVENT) | M(COMMIT) | M(TIME) | M(TIME_MS) | M(SALT) | \
+	 M(ROOT_BEFORE) | M(ROOT_AFTER))
 #define RECORD_NAMES (M(ID) | M(KEY))
 
 static const struct {
