@@ -226,7 +226,7 @@ static valori_code open_sealed(const struct vl_reader *reader, const char *direc
 
 /* What the live file's header says, for deciding what a missing segment means. */
 struct live {
-	bool is_there;
+	bool is_there, begins_log; /* its first commit is the log's first */
 	uint64_t first_event;
 	uint8_t log_id[32];
 };
@@ -248,6 +248,7 @@ static valori_code find_segment(const struct vl_reader *reader, uint64_t first_e
 		live->is_there = live_code == VALORI_OK;
 		if (live_code == VALORI_OK) {
 			live->first_event = out->start.height;
+			live->begins_log = out->start.frontier.size == 0;
 			memcpy(live->log_id, out->start.log_id, 32);
 			if (out->start.height == first_event)
 				return VALORI_OK;
@@ -300,6 +301,11 @@ static valori_code survey_segments(struct vl_reader *reader, uint64_t after, con
 
 	out->count = 0;
 	out->first = out->next = VALORI_NONE;
+	/* Nothing comes before it: sealed ones are those of the store that an interrupted restore has replaced. */
+	if (live->is_there && live->begins_log) {
+		survey_add(out, live->first_event, after);
+		return VALORI_OK;
+	}
 	for (size_t i = 0; i < 2 && directories[i] != NULL; i++) {
 		valori_code code = vl_sealed_list(reader->os, directories[i], reader->names.stem, &reader->list, error);
 
