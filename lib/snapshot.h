@@ -8,9 +8,11 @@
  *   0 magic "VALORISN" | 8 version u32 = 1 | 12 dim u32 | 16 arithmetic u32 = 1 | 20 state hash u32 = 1 | 24 tree hash u32 = 1 | 28 section count u32
  *   | 32 log id[32] | 64 parent log id[32] | 96 parent commits u64 | 104 parent root[32] | 136 commits u64 (= size of the log tree) | 144 height u64
  *   | 152 time_ms u64 of the last commit | 160 state root[32] | 192 frontier count u32 | 196 config_set u32 | 200 file size u64 | 208 config values u64 x 16
- *   | 336 live and other counts u64 x 8 | 400 0 | 512 frontier roots[64][32] | 2560 0 | 4060 BLAKE3 of the section table[32] | 4092 crc32c u32 of bytes 0...4091
+ *   | 336 counts u64 x 9: live records, tombstones, deleted records, live nodes, edges, meta, collections, requests in the log so far, keys of records
+ *   | 408 0 | 512 frontier roots[64][32] | 2560 0 | 4060 BLAKE3 of the section table[32] | 4092 crc32c u32 of bytes 0...4091
  * Section table: 64 entries of 64 bytes, unused ones zero: kind u32 | element size u32 | offset u64 | size u64 (bytes) | count u64 (elements) | BLAKE3 of the bytes[32].
- *   Kinds ascend. A reader refuses kinds it does not know below 0x8000 (NEWER) and skips those above (derived data, rebuilt when absent).
+ *   Kinds ascend: 1...12 as enum vl_section of state.h, 32 + list its tree (all levels, leaves first), 40 request entries, 41 request buckets; each is there, even when empty,
+ *   at the first multiple of 4096 behind the one before; the file ends at such a multiple. A reader refuses kinds it does not know below 0x8000 (NEWER) and skips those above (derived data, rebuilt when absent).
  *
  * Opening maps the file and checks header and section table: O(1). Data sections are checked in full by vl_snapshot_verify; until then a damaged
  * section can at worst give a wrong answer that the record-leaf check of the search finds, never a crash.
@@ -23,7 +25,7 @@
 #include "requests.h"
 #include "state.h"
 
-enum { VL_SNAPSHOT_HEADER = 8192, VL_SNAPSHOT_ALIGN = 4096, VL_SECTIONS_MAX = 64 };
+enum { VL_SNAPSHOT_HEADER = 8192, VL_SNAPSHOT_ALIGN = 4096, VL_PARTS_MAX = 64 };
 
 struct vl_snapshot; /* an open, mapped file */
 
@@ -48,5 +50,14 @@ valori_code vl_snapshot_verify(const struct vl_snapshot *snapshot, valori_error 
 valori_code vl_snapshot_write(const struct vl_env *env, const struct vl_os *os, const struct vl_position *position, const struct vl_state *state,
 			      const struct vl_commitment *commitment, const struct vl_requests *requests, const char *path, int fd,
 			      valori_error *error);
+
+/*
+ * Copies a snapshot stream from fd to a new file at path (not synced: it is there to be opened, verified and removed), checking header and length: nothing is
+ * written on a stranger's word but what arrived. name is for messages. OK, NOT_OURS, NEWER, DAMAGED, IO.
+ */
+valori_code vl_snapshot_receive(const struct vl_env *env, const struct vl_os *os, int fd, const char *name, const char *path,
+				valori_error *error);
+/* Syncs the directory that holds path. */
+valori_code vl_snapshot_sync_parent(const struct vl_env *env, const struct vl_os *os, const char *path, valori_error *error);
 
 #endif

@@ -542,7 +542,7 @@ typedef struct valori_trim_result {
  * Removes (or moves to directory archive, made when missing, if not NULL) the sealed segments that the snapshot covers, oldest first, after the
  * snapshot was checked in full and its root compared with that commit's in the log. dry_run: only says what it would do. When
  * nothing writes, the live segment is rotated first if the snapshot covers it, so that all of it can go; beside a writer it stays.
- * OTHER_LOG, MISMATCH (a fork), UNKNOWABLE (the log begins after the snapshot), MISSING (it ends before), DAMAGED, LOCKED, IO. [any]
+ * OTHER_LOG (or a fork of this one), UNKNOWABLE (the log begins after the snapshot), MISSING (it ends before), DAMAGED, LOCKED, IO. [any]
  */
 valori_code valori_trim(const char *log, const char *snapshot, const char *archive, int dry_run, valori_trim_result *out,
 			valori_error *error);

@@ -1,0 +1,198 @@
+/* snapshot.c - opening a snapshot file, and starting a state with it. */
+#include "snapshot.h"
+
+#include "bytes.h"
+#include "mapped.h"
+#include "snapshot_format.h"
+
+/* Reads and checks what says where everything is, then maps the file. */
+static valori_code map_file(struct vl_snapshot *snapshot, int fd, valori_error *error)
+{
+	const struct vl_os *os = snapshot->os;
+	uint8_t header[VL_SNAPSHOT_HEADER] = {0};
+	struct vl_os_stat stat;
+	valori_code code;
+	int64_t count;
+	int result = os->stat(os->context, fd, &stat);
+
+	if (result != 0)
+		return vl_snapshot_io(snapshot->path, result, "cannot be read", error);
+	if (stat.is_directory)
+		return vl_fail(error, VALORI_NOT_OURS, "%s: a directory, not a snapshot", snapshot->path);
+	if (!stat.is_regular)
+		return vl_fail(error, VALORI_INVALID, "%s: not a regular file: cannot be mapped", snapshot->path);
+	count = vl_os_pread_all(os, fd, header, sizeof(header), 0);
+	if (count < 0)
+		return vl_snapshot_io(snapshot->path, (int)count, "cannot be read", error);
+	if ((uint64_t)count < sizeof(header) && (uint64_t)count < stat.size)
+		stat.size = (uint64_t)count; /* it shrank between the two calls */
+	code = vl_snapshot_head_decode(header, stat.size, snapshot->path, snapshot->env->kernels, &snapshot->head, error);
+	if (code != VALORI_OK)
+		return code;
+	result = os->map(os->context, fd, stat.size, &snapshot->data);
+	if (result != 0)
+		return vl_snapshot_io(snapshot->path, result, "cannot be read", error);
+	vl_mapped_add(snapshot->data, stat.size, snapshot->path);
+	return VALORI_OK;
+}
+
+valori_code vl_snapshot_open(const struct vl_env *env, const struct vl_os *os, const char *path, struct vl_snapshot **out,
+			     valori_error *error)
+{
+	struct vl_snapshot *snapshot = vl_alloc(env, sizeof(*snapshot));
+	size_t path_size = strlen(path) + 1;
+	valori_code code = VALORI_NO_MEMORY;
+	int fd;
+
+	*out = NULL;
+	if (snapshot == NULL)
+		return vl_fail(error, VALORI_NO_MEMORY, "%s: out of memory", path);
+	memset(snapshot, 0, sizeof(*snapshot));
+	snapshot->env = env;
+	snapshot->os = os;
+	snapshot->path = vl_alloc(env, path_size);
+	if (snapshot->path == NULL) {
+		vl_fail(error, VALORI_NO_MEMORY, "%s: out of memory", path);
+		goto fail;
+	}
+	memcpy(snapshot->path, path, path_size);
+	fd = os->open(os->context, path, VL_OS_READ);
+	if (fd < 0) {
+		code = vl_snapshot_io(path, fd, "cannot be opened", error);
+		goto fail;
+	}
+	code = map_file(snapshot, fd, error);
+	os->close(os->context, fd);
+	if (code != VALORI_OK)
+		goto fail;
+	*out = snapshot;
+	return VALORI_OK;
+fail:
+	vl_snapshot_close(snapshot);
+	return code;
+}
+
+void vl_snapshot_close(struct vl_snapshot *snapshot)
+{
+	if (snapshot == NULL)
+		return;
+	if (snapshot->data != NULL) {
+		vl_mapped_remove(snapshot->data);
+		snapshot->os->unmap(snapshot->os->context, snapshot->data, snapshot->head.file_size);
+	}
+	if (snapshot->path != NULL)
+		vl_release(snapshot->env, snapshot->path, strlen(snapshot->path) + 1);
+	vl_release(snapshot->env, snapshot, sizeof(*snapshot));
+}
+
+const struct vl_position *vl_snapshot_position(const struct vl_snapshot *snapshot)
+{
+	return &snapshot->head.position;
+}
+
+void vl_snapshot_describe(const struct vl_snapshot *snapshot, valori_snapshot_info *out)
+{
+	const struct vl_snapshot_head *head = &snapshot->head;
+	const struct vl_position *position = &head->position;
+
+	*out = (valori_snapshot_info){.size = sizeof(*out), .version = VALORI_SNAPSHOT_FORMAT};
+	out->dim = position->dim;
+	out->section_count = head->part_count;
+	out->height = position->height;
+	out->commits = position->frontier.size;
+	out->time_ms = position->time_ms;
+	out->file_size = head->file_size;
+	out->record_slots = head->parts[vl_part_of(VL_SECTION_RECORDS)].count;
+	out->record_live = head->totals.record_live;
+	out->node_live = head->totals.node_live;
+	out->edge_live = head->totals.edge_live;
+	out->meta_live = head->totals.meta_live;
+	out->collection_live = head->totals.collection_live;
+	memcpy(out->log_id.bytes, position->log_id, 32);
+	memcpy(out->state_root.bytes, position->state_root, 32);
+	vl_frontier_root(&position->frontier, snapshot->env->kernels, out->tree_root.bytes);
+}
+
+static void map_part(const struct vl_snapshot *snapshot, unsigned at, struct vl_array *array)
+{
+	const struct vl_part *part = &snapshot->head.parts[at];
+
+	vl_array_free(array);
+	if (part->count > 0)
+		vl_array_map(array, snapshot->data + part->offset, part->count);
+}
+
+static void map_tree(const struct vl_snapshot *snapshot, unsigned list, uint64_t slots, struct vl_tree *tree)
+{
+	const uint8_t *base = snapshot->data + snapshot->head.parts[VL_PART_TREES + list].offset;
+	uint64_t count = slots;
+
+	/* The sizes of the levels add up to the section's: looked at when the header was read. */
+	for (unsigned level = 0; level < VL_LEVELS_MAX; level++) {
+		vl_array_free(&tree->level[level]); /* even the empty state has a collection */
+		if (count == 0)
+			continue;
+		vl_array_map(&tree->level[level], base, count);
+		base += count * VL_HASH_SIZE;
+		count = count == 1 ? 0 : (count + 1) / 2;
+	}
+}
+
+valori_code vl_snapshot_attach(const struct vl_snapshot *snapshot, struct vl_state *state, struct vl_commitment *commitment,
+			       struct vl_requests *requests, valori_error *error)
+{
+	const struct vl_snapshot_head *head = &snapshot->head;
+	const uint8_t *base[VL_SECTIONS_END] = {NULL};
+	uint64_t counts[VL_SECTIONS_END] = {0};
+	uint8_t root[VL_HASH_SIZE];
+	valori_code code;
+
+	if (state->dim != head->position.dim)
+		return vl_fail(error, VALORI_DIMENSION, "%s: dimension is %u, not %u", snapshot->path,
+			       (unsigned)head->position.dim, (unsigned)state->dim);
+	for (unsigned section = 1; section < VL_SECTIONS_END; section++) {
+		base[section] = snapshot->data + head->parts[section - 1].offset;
+		counts[section] = head->parts[section - 1].count;
+	}
+	code = vl_state_attach(state, base, counts, &head->totals, error);
+	if (code != VALORI_OK) {
+		vl_fail_in(error, code, snapshot->path);
+		return code;
+	}
+	for (unsigned list = 0; list < VL_LISTS; list++)
+		map_tree(snapshot, list, vl_state_slots(state, list), &commitment->trees[list]);
+	map_part(snapshot, VL_PART_REQUESTS, &requests->entries);
+	map_part(snapshot, VL_PART_REQUEST_BUCKETS, &requests->buckets);
+	requests->total = head->requests;
+	/* Nothing is dirty: this is the root over the tops of the trees. */
+	code = vl_commitment_update(commitment, state, root, error);
+	if (code == VALORI_OK && memcmp(root, head->position.state_root, VL_HASH_SIZE) != 0)
+		code = vl_fail(error, VALORI_DAMAGED, "%s: the trees do not give the state root", snapshot->path);
+	return code;
+}
+
+valori_code vl_snapshot_check_bytes(const struct vl_snapshot *snapshot, valori_error *error)
+{
+	uint64_t end = VL_SNAPSHOT_HEADER;
+
+	for (unsigned at = 0; at <= snapshot->head.part_count; at++) {
+		const struct vl_part *part = &snapshot->head.parts[at];
+		bool is_last = at == snapshot->head.part_count;
+		uint64_t next = is_last ? snapshot->head.file_size : part->offset;
+		uint8_t digest[VL_HASH_SIZE];
+
+		if (!vl_is_zero(snapshot->data + end, (size_t)(next - end)))
+			return vl_snapshot_damaged(snapshot->path, end, "bytes between sections are not zero", error);
+		if (is_last)
+			break;
+		vl_blake3(snapshot->env->kernels, VL_HASH_PLAIN, snapshot->data + part->offset, (size_t)part->size, digest);
+		if (memcmp(digest, part->digest, VL_HASH_SIZE) != 0) {
+			char fact[96];
+
+			vl_format(fact, sizeof(fact), "digest of section \"%s\" does not match", vl_part_name(part->kind));
+			return vl_snapshot_damaged(snapshot->path, part->offset, fact, error);
+		}
+		end = part->offset + part->size;
+	}
+	return VALORI_OK;
+}
