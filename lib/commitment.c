@@ -243,13 +243,16 @@ static bool update_tree(struct vl_commitment *commitment, const struct vl_state 
 
 	if (!changed_slots(commitment, &state->dirty.slots[list], first, &changed, &count))
 		return false;
-	if (count == 0 && first == vl_state_slots(state, list))
-		return true;
+	if (first == vl_state_slots(state, list)) {
+		if (count == 0)
+			return true;
+		first = UINT64_MAX; /* nothing is new */
+	}
 	if (!update_leaves(commitment, state, list, changed, count))
 		return false;
 	for (; level->count > 1; level++) {
-		/* All from first on is made anew; a level that did not exist from its beginning. */
-		first = first / 2 < level[1].count ? first / 2 : level[1].count;
+		/* All from first on is made anew: that is all of a level that did not exist. */
+		first /= 2;
 		for (size_t i = 0; i < count; i++)
 			changed[i] /= 2;
 		count = drop_repeats(changed, count);

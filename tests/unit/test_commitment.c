@@ -152,6 +152,110 @@ static void test_growth(void)
 	world_free(&one);
 }
 
+/* What is dirty when a bracket begins is still so after its abort, whether the trees were brought up to date in it or not. */
+static void test_dirty_before(void)
+{
+	static struct world w;
+	struct vl_event event = {.type = VALORI_EVENT_INSERT, .metadata_size = VL_ABSENT};
+	uint8_t root[32], oracle[32];
+	unsigned wrong = 0;
+
+	model_init(&model);
+	world_init(&w, 0);
+	event.vector = model_pool;
+	for (event.id = 0; event.id < 9; event.id++)
+		world_apply(&w, &event);
+	event.type = VALORI_EVENT_SET_TAG;
+	for (int round = 0; round < 8; round++) {
+		vl_commitment_update(&w.commitment, &w.state, root, NULL);
+		event.tag++;
+		event.id = 3;
+		world_apply(&w, &event);
+		vl_state_begin(&w.state);
+		event.id = 5;
+		world_apply(&w, &event);
+		event.id = 3;
+		world_apply(&w, &event);
+		if (round & 1)
+			vl_commitment_update(&w.commitment, &w.state, root, NULL);
+		event.id = 6;
+		if (round & 2)
+			world_apply(&w, &event);
+		if (round & 4)
+			vl_state_commit(&w.state);
+		else
+			vl_state_abort(&w.state);
+		vl_commitment_update(&w.commitment, &w.state, root, NULL);
+		vl_state_root(&w.state, true, oracle, NULL);
+		wrong += memcmp(root, oracle, 32) != 0;
+	}
+	check_u64(wrong, 0, "what was changed before a bracket is not forgotten after it");
+	world_free(&w);
+}
+
+/* Kernels that count the blocks they compress. */
+static uint64_t compressed;
+static struct vl_kernels counting;
+
+static void count_compress(uint32_t cv[8], const uint8_t block[64], uint8_t size, uint64_t counter, uint8_t flags)
+{
+	compressed++;
+	model_kernels->blake3_compress(cv, block, size, counter, flags);
+}
+
+static void count_many(const uint8_t *const *inputs, size_t count, size_t blocks, const uint32_t key[8],
+		       uint64_t counter, unsigned step, uint8_t flags, uint8_t start, uint8_t end, uint8_t last_size,
+		       uint8_t *out)
+{
+	compressed += count * blocks;
+	model_kernels->blake3_many(inputs, count, blocks, key, counter, step, flags, start, end, last_size, out);
+}
+
+static uint64_t work(struct world *w)
+{
+	uint8_t root[32];
+
+	compressed = 0;
+	vl_commitment_update(&w->commitment, &w->state, root, NULL);
+	return compressed;
+}
+
+/* A commit costs its own events: leaves of two blocks, and one block for each node above them. */
+static void test_work(void)
+{
+	static struct world w;
+	struct vl_event event = {.type = VALORI_EVENT_INSERT, .metadata_size = VL_ABSENT};
+	uint64_t idle;
+
+	counting = *model_kernels;
+	counting.blake3_compress = count_compress;
+	counting.blake3_many = count_many;
+	memory.env.kernels = &counting;
+	world_init(&w, 0);
+	event.vector = model_pool;
+	for (event.id = 0; event.id < 5000; event.id++)
+		world_apply(&w, &event);
+	check(work(&w) <= 5000 * 2 + 5000 + 13 + 16, "n leaves have n nodes above them");
+	idle = work(&w);
+	check(idle <= 8, "with nothing changed there is only the state root to hash");
+	world_apply(&w, &event);
+	check_u64(work(&w), 2 + 13 + idle, "one insert costs its leaf and its path");
+	event.type = VALORI_EVENT_SET_TAG;
+	for (int i = 0; i < 4000; i++) {
+		event.id = i % 2 == 0 ? 256 : 4000;
+		event.tag = (uint64_t)i;
+		world_apply(&w, &event);
+	}
+	check_u64(work(&w), 2 * 2 + 2 * 11 + 2 + idle, "many changes of two slots cost two leaves and two paths");
+	for (event.id = 0; event.id < 5000; event.id += 2)
+		world_apply(&w, &event);
+	for (event.id = 1; event.id < 5000; event.id += 2)
+		world_apply(&w, &event);
+	check(work(&w) <= 5000 * 2 + 5000 + 13 + 16, "where paths meet they are hashed once");
+	world_free(&w);
+	memory.env.kernels = model_kernels;
+}
+
 /* Each byte that a leaf or the root is made of changes the root. */
 static void test_every_field(void)
 {
@@ -262,6 +366,8 @@ int main(void)
 	memory_init(&memory, model_kernels);
 	test_random();
 	test_growth();
+	test_dirty_before();
+	test_work();
 	test_every_field();
 	test_contents();
 	check(memory.blocks == 0 && memory.wrong == 0, "all memory is given back with its size");
