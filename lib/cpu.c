@@ -50,8 +50,13 @@ static size_t find(const struct vl_kernels *found[4])
 #else
 static size_t find(const struct vl_kernels *found[4])
 {
-	found[0] = &vl_kernels_portable;
-	return 1;
+	size_t count = 0;
+
+#ifdef VL_KERNELS_NEON
+	found[count++] = &vl_kernels_neon;
+#endif
+	found[count++] = &vl_kernels_portable;
+	return count;
 }
 #endif
 

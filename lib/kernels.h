@@ -42,4 +42,9 @@ void vl_sha256_blocks_sha(uint32_t h[8], const uint8_t *data, size_t blocks);
 uint32_t vl_crc32c_sse4(uint32_t crc, const uint8_t *data, size_t size);
 #endif
 
+#if defined(__aarch64__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define VL_KERNELS_NEON
+extern const struct vl_kernels vl_kernels_neon;
+#endif
+
 #endif
