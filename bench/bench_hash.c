@@ -125,7 +125,8 @@ __attribute__((target("avx512f"))) static void f32_rows_avx512(const float *quer
 		__m512 sum[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()};
 
 		for (size_t j = 0; j < dim; j += 64)
-			_Pragma("GCC unroll 4") for (unsigned k = 0; k < 4; k++) {
+			_Pragma("GCC unroll 4") for (unsigned k = 0; k < 4; k++)
+			{
 				__m512 a = _mm512_sub_ps(_mm512_loadu_ps(query + j + 16 * k),
 							 _mm512_loadu_ps(rows + j + 16 * k));
 
@@ -196,6 +197,10 @@ static void bench_q16(void)
 		report(name, exact * 1e9, "ns/row");
 		snprintf(name, sizeof(name), "exact scan / f32 scan in cache, %zu components", dim);
 		report(name, exact / plain, "x");
+		plain = TIME(4, vl_q16_l2_block(kernels, memory + CACHED, 32, memory, 64, dim, (uint64_t *)target)) /
+			64 / 32;
+		snprintf(name, sizeof(name), "exact scan, 32 queries, 64 rows in cache, %zu components", dim);
+		report(name, plain * 1e9, "ns/row/query");
 		exact = TIME(1, vl_q16_l2_rows(kernels, q, memory, all, dim, (uint64_t *)target)) / (double)all;
 		snprintf(name, sizeof(name), "exact scan out of cache, %zu components", dim);
 		report(name, exact * 1e9, "ns/row");

@@ -33,6 +33,8 @@ struct vl_kernels {
 	uint64_t (*q16_norm)(const uint8_t *vector, size_t dim);
 	uint64_t (*q16_l2)(const uint8_t *a, const uint8_t *b, size_t dim);
 	void (*q16_l2_rows)(const uint8_t *query, const uint8_t *rows, size_t count, size_t dim, uint64_t *out);
+	void (*q16_l2_block)(const uint8_t *queries, size_t queries_count, const uint8_t *rows, size_t count,
+			     size_t dim, uint64_t *out);
 };
 
 extern const struct vl_kernels vl_kernels_portable;

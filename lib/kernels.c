@@ -11,4 +11,5 @@ const struct vl_kernels vl_kernels_portable = {
 	.q16_norm = vl_q16_norm_portable,
 	.q16_l2 = vl_q16_l2_portable,
 	.q16_l2_rows = vl_q16_l2_rows_portable,
+	.q16_l2_block = vl_q16_l2_block_portable,
 };

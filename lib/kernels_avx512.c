@@ -104,6 +104,7 @@ static void many(const uint8_t *const *inputs, size_t count, size_t blocks, cons
 typedef words16 q_words;
 typedef uint64_t q_wide __attribute__((vector_size(64)));
 #define Q_LANES 16
+#define Q_ROWS 4
 #define Q_MASKS
 
 static inline q_words q_load(const uint8_t *p)
@@ -156,6 +157,21 @@ static inline void q_squares(q_wide sums[2], q_words x)
 	sums[1] += (q_wide)_mm512_mul_epu32((__m512i)odd, (__m512i)odd);
 }
 
+typedef struct {
+	q_words even, odd; /* the odd words in the places of the even ones; the others do not matter */
+} q_halves;
+
+static inline q_halves q_split(q_words x)
+{
+	return (q_halves){x, (q_words)((q_wide)x >> 32)};
+}
+
+static inline q_wide q_dot(q_wide sum, q_halves x, q_halves y)
+{
+	sum += (q_wide)_mm512_mul_epi32((__m512i)x.even, (__m512i)y.even);
+	return sum + (q_wide)_mm512_mul_epi32((__m512i)x.odd, (__m512i)y.odd);
+}
+
 static inline uint64_t q_sum(q_wide x)
 {
 	/* Not _mm512_reduce_add_epi64: gcc adds signed numbers there, and this sum may wrap. */
@@ -171,7 +187,7 @@ static inline uint64_t q_sum(q_wide x)
 	{                                                                                                       \
 		.name = "avx512", .blake3_compress = compress, .blake3_many = many, .sha256_blocks = sha256,    \
 		.crc32c = vl_crc32c_sse4, .q16_from_f32 = q16_from_f32, .q16_norm = q16_norm, .q16_l2 = q16_l2, \
-		.q16_l2_rows = q16_l2_rows                                                                      \
+		.q16_l2_rows = q16_l2_rows, .q16_l2_block = q16_l2_block                                        \
 	}
 
 const struct vl_kernels vl_kernels_avx512[2] = {AVX512(vl_sha256_blocks_portable), AVX512(vl_sha256_blocks_sha)};

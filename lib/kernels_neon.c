@@ -89,6 +89,7 @@ static void many(const uint8_t *const *inputs, size_t count, size_t blocks, cons
 typedef uint32x4_t q_words;
 typedef uint64x2_t q_wide;
 #define Q_LANES 4
+#define Q_ROWS 4
 
 static inline q_words q_load(const uint8_t *p)
 {
@@ -129,6 +130,20 @@ static inline void q_squares(q_wide sums[2], q_words x)
 	sums[1] = vmlal_high_u32(sums[1], x, x);
 }
 
+typedef int32x4_t q_halves;
+
+static inline q_halves q_split(q_words x)
+{
+	return vreinterpretq_s32_u32(x);
+}
+
+static inline q_wide q_dot(q_wide sum, q_halves x, q_halves y)
+{
+	int64x2_t low = vmlal_s32(vreinterpretq_s64_u64(sum), vget_low_s32(x), vget_low_s32(y));
+
+	return vreinterpretq_u64_s64(vmlal_high_s32(low, x, y));
+}
+
 static inline uint64_t q_sum(q_wide x)
 {
 	return vaddvq_u64(x);
@@ -146,5 +161,6 @@ const struct vl_kernels vl_kernels_neon = {
 	.q16_norm = q16_norm,
 	.q16_l2 = q16_l2,
 	.q16_l2_rows = q16_l2_rows,
+	.q16_l2_block = q16_l2_block,
 };
 #endif

@@ -11,6 +11,9 @@
  *	q_shift(x, count)	x >> count, each word by its own; 0 when count is above 31
  *	q_squares(sums, x)	adds the squares of unsigned words to sums[0] and sums[1], each to some lane
  *	q_sum(x)	the sum of the lanes modulo 2^64
+ *	q_split(x)	signed words as q_halves, ready for multiplications
+ *	q_dot(sum, x, y)	adds the products of q_halves, each to some lane of sum
+ *	Q_ROWS	how many rows q16_l2_block keeps in registers beside two queries
  *
  * Sums of squares against the acceptance rule: a square is at most 2^64 - 2^33 + 1 in a distance, but 2^62 in a row
  * that is to be accepted. So a lane that was below 2^62 is below 2^63 after the next square, and its top bits tell:
@@ -130,5 +133,102 @@ static void q16_l2_rows(const uint8_t *query, const uint8_t *rows, size_t count,
 {
 	for (size_t i = 0; i < count; i++)
 		out[i] = l2(query, rows + i * dim * 4, dim);
+}
+
+/* The square of a vector modulo 2^64, accepted or not. */
+static inline uint64_t square(const uint8_t *x, size_t dim)
+{
+	q_wide sum = {0};
+	size_t i = 0;
+
+	for (; i + Q_LANES <= dim; i += Q_LANES) {
+		q_halves halves = q_split(q_load(x + 4 * i));
+
+		sum = q_dot(sum, halves, halves);
+	}
+	if (i < dim) {
+		q_halves halves = q_split(q_load_some(x + 4 * i, dim - i));
+
+		sum = q_dot(sum, halves, halves);
+	}
+	return q_sum(sum);
+}
+
+/* The products of some components of two queries and Q_ROWS rows: all of a vector of them when count is Q_LANES. */
+VL_INLINE void add_products(q_wide sums[2][Q_ROWS], const uint8_t *const queries[2], const uint8_t *const *rows,
+			    size_t offset, size_t count)
+{
+	q_halves row[Q_ROWS];
+
+	VL_UNROLL
+	for (unsigned r = 0; r < Q_ROWS; r++)
+		row[r] = q_split(count == Q_LANES ? q_load(rows[r] + offset) : q_load_some(rows[r] + offset, count));
+	VL_UNROLL
+	for (unsigned q = 0; q < 2; q++) {
+		q_halves query = q_split(count == Q_LANES ? q_load(queries[q] + offset)
+							  : q_load_some(queries[q] + offset, count));
+
+		VL_UNROLL
+		for (unsigned r = 0; r < Q_ROWS; r++)
+			sums[q][r] = q_dot(sums[q][r], query, row[r]);
+	}
+}
+
+VL_INLINE void products(const uint8_t *const queries[2], const uint8_t *const *rows, size_t dim,
+			uint64_t out[2][Q_ROWS])
+{
+	q_wide sums[2][Q_ROWS];
+	size_t i = 0;
+
+	VL_UNROLL
+	for (unsigned r = 0; r < Q_ROWS; r++)
+		sums[0][r] = sums[1][r] = (q_wide){0};
+	for (; i + Q_LANES <= dim; i += Q_LANES)
+		add_products(sums, queries, rows, 4 * i, Q_LANES);
+	if (i < dim)
+		add_products(sums, queries, rows, 4 * i, dim - i);
+	VL_UNROLL
+	for (unsigned r = 0; r < Q_ROWS; r++) {
+		out[0][r] = q_sum(sums[0][r]);
+		out[1][r] = q_sum(sums[1][r]);
+	}
+}
+
+/*
+ * |a - b|^2 = |a|^2 + |b|^2 - 2ab, all modulo 2^64: half the work of subtracting first, since the squares are taken
+ * once for many pairs. Queries go through a few at a time, so that they stay in the nearest cache beside the rows.
+ */
+static void q16_l2_block(const uint8_t *queries, size_t queries_count, const uint8_t *rows, size_t count, size_t dim,
+			 uint64_t *out)
+{
+	enum { SOME = 32 };
+	uint64_t squares[SOME], row_squares[Q_ROWS], ab[2][Q_ROWS];
+	size_t size = dim * 4;
+
+	for (size_t first = 0; first < queries_count; first += SOME, queries += SOME * size, out += SOME * count) {
+		size_t some = queries_count - first < SOME ? queries_count - first : SOME;
+
+		for (size_t q = 0; q < some; q++)
+			squares[q] = square(queries + q * size, dim);
+		for (size_t i = 0; i < count; i += Q_ROWS) {
+			size_t rows_count = count - i < Q_ROWS ? count - i : Q_ROWS;
+			const uint8_t *group[Q_ROWS];
+
+			for (size_t r = 0; r < Q_ROWS; r++) {
+				group[r] = rows + (i + (r < rows_count ? r : 0)) * size;
+				row_squares[r] = square(group[r], dim);
+			}
+			for (size_t q = 0; q < some; q += 2) {
+				size_t pair = some - q < 2 ? 1 : 2;
+				const uint8_t *both[2] = {queries + q * size, queries + (q + pair - 1) * size};
+
+				products(both, group, dim, ab);
+				for (size_t p = 0; p < pair; p++)
+					for (size_t r = 0; r < rows_count; r++)
+						out[(q + p) * count + i + r] =
+							squares[q + p] + row_squares[r] - 2 * ab[p][r];
+			}
+		}
+	}
 }
 #endif

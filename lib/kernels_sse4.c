@@ -120,6 +120,7 @@ __attribute__((target("sha"))) void vl_sha256_blocks_sha(uint32_t h[8], const ui
 typedef words4 q_words;
 typedef uint64_t q_wide __attribute__((vector_size(16)));
 #define Q_LANES 4
+#define Q_ROWS 2
 
 static inline q_words q_load(const uint8_t *p)
 {
@@ -170,6 +171,21 @@ static inline void q_squares(q_wide sums[2], q_words x)
 	sums[1] += (q_wide)_mm_mul_epu32((__m128i)odd, (__m128i)odd);
 }
 
+typedef struct {
+	q_words even, odd; /* the odd words in the places of the even ones; the others do not matter */
+} q_halves;
+
+static inline q_halves q_split(q_words x)
+{
+	return (q_halves){x, (q_words)((q_wide)x >> 32)};
+}
+
+static inline q_wide q_dot(q_wide sum, q_halves x, q_halves y)
+{
+	sum += (q_wide)_mm_mul_epi32((__m128i)x.even, (__m128i)y.even);
+	return sum + (q_wide)_mm_mul_epi32((__m128i)x.odd, (__m128i)y.odd);
+}
+
 static inline uint64_t q_sum(q_wide x)
 {
 	return x[0] + x[1];
@@ -181,7 +197,7 @@ static inline uint64_t q_sum(q_wide x)
 	{                                                                                                       \
 		.name = "sse4", .blake3_compress = compress, .blake3_many = many, .sha256_blocks = sha256,      \
 		.crc32c = vl_crc32c_sse4, .q16_from_f32 = q16_from_f32, .q16_norm = q16_norm, .q16_l2 = q16_l2, \
-		.q16_l2_rows = q16_l2_rows                                                                      \
+		.q16_l2_rows = q16_l2_rows, .q16_l2_block = q16_l2_block                                        \
 	}
 
 const struct vl_kernels vl_kernels_sse4[2] = {SSE4(vl_sha256_blocks_portable), SSE4(vl_sha256_blocks_sha)};

@@ -178,3 +178,10 @@ void vl_q16_l2_rows_portable(const uint8_t *query, const uint8_t *rows, size_t c
 	for (size_t i = 0; i < count; i++)
 		out[i] = vl_q16_l2_portable(query, rows + i * dim * 4, dim);
 }
+
+void vl_q16_l2_block_portable(const uint8_t *queries, size_t queries_count, const uint8_t *rows, size_t count,
+			      size_t dim, uint64_t *out)
+{
+	for (size_t q = 0; q < queries_count; q++)
+		vl_q16_l2_rows_portable(queries + q * dim * 4, rows, count, dim, out + q * count);
+}

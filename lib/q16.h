@@ -60,6 +60,17 @@ static inline void vl_q16_l2_rows(const struct vl_kernels *kernels, const uint8_
 }
 
 /*
+ * Distances of queries_count queries to count vectors, both packed, into out[queries_count][count]. From a few queries on
+ * this is much less work than one query at a time: for searches that share a scan, some dozens of rows per call, so
+ * that they are still in the nearest cache when the next queries come by.
+ */
+static inline void vl_q16_l2_block(const struct vl_kernels *kernels, const uint8_t *queries, size_t queries_count,
+				   const uint8_t *rows, size_t count, size_t dim, uint64_t *out)
+{
+	kernels->q16_l2_block(queries, queries_count, rows, count, dim, out);
+}
+
+/*
  * For the kernels; dim is at most VL_DIM_MAX, nothing is aligned.
  *
  * q16_from_f32: converts a row and returns the sum of the squares; VL_Q16_NORM_MAX when a component has a fault or
@@ -70,10 +81,14 @@ static inline void vl_q16_l2_rows(const struct vl_kernels *kernels, const uint8_
  * q16_l2: the sum of squared differences modulo 2^64: for accepted vectors the distance itself.
  *
  * q16_l2_rows: q16_l2 of query and each of count rows of dim components, into out[count].
+ *
+ * q16_l2_block: q16_l2_rows of each query, into out[queries_count][count].
  */
 uint64_t vl_q16_from_f32_portable(const uint8_t *source, size_t dim, uint8_t *target);
 uint64_t vl_q16_norm_portable(const uint8_t *vector, size_t dim);
 uint64_t vl_q16_l2_portable(const uint8_t *a, const uint8_t *b, size_t dim);
 void vl_q16_l2_rows_portable(const uint8_t *query, const uint8_t *rows, size_t count, size_t dim, uint64_t *out);
+void vl_q16_l2_block_portable(const uint8_t *queries, size_t queries_count, const uint8_t *rows, size_t count,
+			      size_t dim, uint64_t *out);
 
 #endif

@@ -338,6 +338,26 @@ static void test_rows(const struct vl_kernels *kernels)
 			wrong += out[count] != 0xee;
 		}
 	check(wrong == 0, "%s: distances to rows are the distances to each", kernels->name);
+	wrong = 0;
+	for (size_t dim = 1; dim <= DIM; dim++)
+		for (size_t queries = 0; queries <= 67; queries += queries < 5 || queries > 63 ? 1 : 29)
+			for (size_t count = 0; count <= ROWS; count++) {
+				static uint8_t many[67 * DIM * 4];
+				uint64_t out[67 * ROWS + 1];
+
+				for (size_t i = 0; i < queries * dim; i++)
+					vl_put32(many + 4 * i, i % 7 == 0   ? 0x80000000
+							       : i % 7 == 1 ? 0x7fffffff
+									    : (uint32_t)check_random(&seed));
+				out[queries * count] = 0xee;
+				kernels->q16_l2_block(many, queries, rows + dim % 3, count, dim, out);
+				for (size_t i = 0; i<queries * count; i += count> 0 ? 1 + dim % 5 : 1)
+					wrong +=
+						out[i] != vl_q16_l2_portable(many + i / count * dim * 4,
+									     rows + dim % 3 + i % count * dim * 4, dim);
+				wrong += out[queries * count] != 0xee;
+			}
+	check(wrong == 0, "%s: distances of many queries are those of each", kernels->name);
 }
 
 int main(void)
