@@ -228,11 +228,15 @@ static int32_t component(unsigned kind, size_t dim, size_t i, uint64_t *seed)
 		return (int32_t)((uint32_t)limit + 1 + (i == 0));
 	case 10:
 		return random >> 4;
+	case 11: /* four squares make 2^64: a sum of every second one wraps to nothing */
+		return i % 2 ? INT32_MIN : 0;
+	case 12:
+		return i % 2 ? 0 : INT32_MIN;
 	}
 	return (int32_t)(i << 16); /* as data sets with whole numbers have them */
 }
 
-enum { KINDS = 12 };
+enum { KINDS = 14 };
 
 static void test_kernel_dim(const struct vl_kernels *kernels, size_t dim, unsigned wrong[5])
 {
@@ -315,6 +319,32 @@ static void test_lanes(const struct vl_kernels *kernels)
 	check(wrong == 0, "%s: a strange component is treated alike in every lane", kernels->name);
 }
 
+/* Every pattern that a kernel may accept: 64 in a row while 64 of them can be, then each alone. */
+static void test_all(const struct vl_kernels *kernels)
+{
+	const uint32_t together = 0x45800000; /* 4096: 64 squares of 2^28 */
+	uint8_t source[256], out[256], twin[256];
+	unsigned wrong = 0;
+
+	if (!check_long()) {
+		check_skip("rows of all patterns convert like the portable twin's", "only with VALORI_LONG=1");
+		return;
+	}
+	for (uint32_t signs = 0; signs <= 1; signs++)
+		for (uint32_t bits = 0, step; bits < 0x47000010; bits += step) {
+			uint64_t is, should_be;
+
+			step = bits < together ? 64 : 1;
+			for (uint32_t i = 0; i < step; i++)
+				vl_put32(source + 4 * i, signs << 31 | (bits + i));
+			is = kernels->q16_from_f32(source, step, out);
+			should_be = vl_q16_from_f32_portable(source, step, twin);
+			wrong += is != should_be || (is < VL_Q16_NORM_MAX && memcmp(out, twin, 4 * step) != 0) ||
+				 (step == 64 && is == VL_Q16_NORM_MAX);
+		}
+	check(wrong == 0, "%s: rows of all patterns convert like the portable twin's", kernels->name);
+}
+
 static void test_rows(const struct vl_kernels *kernels)
 {
 	static uint8_t rows[ROWS * DIM * 4 + 8], query[DIM * 4 + 8];
@@ -377,6 +407,7 @@ int main(void)
 		test_kernels(kernels);
 		test_lanes(kernels);
 		test_rows(kernels);
+		test_all(kernels);
 	}
 	return check_done();
 }

@@ -72,6 +72,32 @@ static void test_hash(const struct vl_kernels *kernels)
 	check(pieces == 0, "%s: a hash fed in pieces is the hash of the whole", kernels->name);
 }
 
+/* The length in the padding has 64 bits: a hash that says it has seen so much already, against its last block by hand. */
+static void test_length(const struct vl_kernels *kernels)
+{
+	static const uint64_t sizes[] = {UINT64_C(1) << 29, UINT64_C(7) << 32, (UINT64_C(1) << 61) - 64};
+	unsigned wrong = 0;
+
+	for (unsigned i = 0; i < 3; i++) {
+		uint8_t block[64] = {'a', 'b', 'c', 0x80}, out[32], expected[32];
+		struct vl_sha256 hash;
+		uint32_t h[8];
+
+		vl_sha256_init(&hash, kernels);
+		memcpy(h, hash.h, sizeof(h));
+		hash.size = sizes[i];
+		vl_sha256_update(&hash, "abc", 3);
+		vl_sha256_final(&hash, out);
+		for (unsigned j = 0; j < 8; j++)
+			block[56 + j] = (uint8_t)((sizes[i] + 3) * 8 >> (56 - 8 * j));
+		vl_sha256_blocks_portable(h, block, 1);
+		for (unsigned j = 0; j < 32; j++)
+			expected[j] = (uint8_t)(h[j / 4] >> (24 - 8 * (j % 4)));
+		wrong += memcmp(out, expected, 32) != 0;
+	}
+	check(wrong == 0, "%s: lengths of up to 2^64 bits", kernels->name);
+}
+
 static void test_sodium(const struct vl_kernels *kernels)
 {
 #ifdef HAVE_SODIUM
@@ -150,6 +176,7 @@ int main(void)
 		input[i] = (uint8_t)(i * i >> 3);
 	for (size_t i = 0; (kernels = vl_cpu_kernels_at(i)) != NULL; i++) {
 		test_hash(kernels);
+		test_length(kernels);
 		test_sodium(kernels);
 		test_frontier(kernels);
 	}
