@@ -166,8 +166,9 @@ bool known_collection_of(const struct known *known, const valori_event *event, u
 static const char *meta_key(const struct event_row *row, size_t *out_size)
 {
 	*out_size = row->event->key_size;
-	return row->event->type == VALORI_EVENT_META_DELETE ? text_at(row->known, &row->known->meta, row->event->id, out_size)
-							    : row->event->key;
+	return row->event->type == VALORI_EVENT_META_DELETE
+		       ? text_at(row->known, &row->known->meta, row->event->id, out_size)
+		       : row->event->key;
 }
 
 /* ---- JSON ---- */
@@ -176,8 +177,9 @@ static void json_vector(struct tool_json *json, const uint8_t *vector, uint32_t 
 {
 	tool_json_array(json, "vector_q16");
 	for (uint32_t i = 0; i < dim; i++, vector += 4)
-		tool_json_i32(json, NULL, (int32_t)((uint32_t)vector[0] | (uint32_t)vector[1] << 8 |
-						    (uint32_t)vector[2] << 16 | (uint32_t)vector[3] << 24));
+		tool_json_i32(json, NULL,
+			      (int32_t)((uint32_t)vector[0] | (uint32_t)vector[1] << 8 | (uint32_t)vector[2] << 16 |
+					(uint32_t)vector[3] << 24));
 	tool_json_array_end(json);
 }
 
@@ -338,8 +340,8 @@ static void put_detail(FILE *file, const valori_event *event)
 	    event->record != VALORI_NONE)
 		fprintf(file, "record %llu", (unsigned long long)event->record);
 	if (event->type == VALORI_EVENT_EDGE_CREATE)
-		fprintf(file, "kind %lu from %llu to %llu", (unsigned long)event->kind,
-			(unsigned long long)event->from, (unsigned long long)event->to);
+		fprintf(file, "kind %lu from %llu to %llu", (unsigned long)event->kind, (unsigned long long)event->from,
+			(unsigned long long)event->to);
 	if (event->type == VALORI_EVENT_CONFIG)
 		fprintf(file, "parameter %lu value %llu", (unsigned long)event->parameter,
 			(unsigned long long)event->value);

@@ -831,6 +831,37 @@ void tool_json_hash(struct tool_json *json, const char *name, const valori_hash 
 	tool_json_text(json, name, text);
 }
 
+void tool_print_facts(FILE *file, const struct tool_fact *facts, size_t count)
+{
+	struct tool_json json = {.file = file};
+
+	if (tool_json)
+		tool_json_begin(&json);
+	for (const struct tool_fact *fact = facts; fact < facts + count; fact++)
+		if (tool_json && fact->text != NULL) {
+			tool_json_bytes(&json, fact->name, fact->text, strlen(fact->text));
+		} else if (tool_json) {
+			tool_json_u64(&json, fact->name, fact->value);
+		} else if (fact->text != NULL) {
+			fprintf(file, "%s\t", fact->name);
+			tool_tsv(file, fact->text, strlen(fact->text));
+			fputc('\n', file);
+		} else {
+			fprintf(file, "%s\t%llu\n", fact->name, (unsigned long long)fact->value);
+		}
+	if (tool_json)
+		tool_json_end(&json);
+}
+
+const char *tool_history(uint64_t commits, const valori_hash *tree_root, char out[96])
+{
+	char root[65];
+
+	valori_hash_format(tree_root, root);
+	snprintf(out, 96, "tree:%llu:%s", (unsigned long long)commits, root);
+	return out;
+}
+
 /* ---- output files ---- */
 
 static void on_deadly(int number)

@@ -23,29 +23,29 @@
 
 enum tool_status {
 	TOOL_OK = 0,
-	TOOL_NO = 1,	      /* asked properly, the answer is no */
-	TOOL_USAGE = 2,	      /* a wrong option, operand or row */
-	TOOL_DAMAGED = 3,     /* damaged data, or no data of ours at all */
-	TOOL_SYSTEM = 4,      /* a system call or memory failed; stdout included */
-	TOOL_FULL = 5,	      /* a capacity is reached */
-	TOOL_LOCKED = 6,      /* another writer holds the store */
-	TOOL_NEWER = 7,	      /* a format newer than this build */
-	TOOL_UNKNOWABLE = 8   /* what it needs was erased or trimmed away */
+	TOOL_NO = 1,        /* asked properly, the answer is no */
+	TOOL_USAGE = 2,     /* a wrong option, operand or row */
+	TOOL_DAMAGED = 3,   /* damaged data, or no data of ours at all */
+	TOOL_SYSTEM = 4,    /* a system call or memory failed; stdout included */
+	TOOL_FULL = 5,      /* a capacity is reached */
+	TOOL_LOCKED = 6,    /* another writer holds the store */
+	TOOL_NEWER = 7,     /* a format newer than this build */
+	TOOL_UNKNOWABLE = 8 /* what it needs was erased or trimmed away */
 };
 
 /* ---- options ---- */
 
 struct tool_opt {
-	int letter;	      /* 0: none */
+	int letter;           /* 0: none */
 	const char *name;     /* without "--" */
 	const char *argument; /* as --help calls it; NULL: takes none */
 	const char *env;      /* variable with its default, or NULL */
 	const char *help;
 };
 
-enum { /* struct tool.has */
-	TOOL_JSON = 1 << 0,    /* --json */
-	TOOL_PROGRESS = 1 << 1 /* --progress, progress on a terminal and on SIGUSR1 */
+enum {                        /* struct tool.has */
+       TOOL_JSON = 1 << 0,    /* --json */
+       TOOL_PROGRESS = 1 << 1 /* --progress, progress on a terminal and on SIGUSR1 */
 };
 
 struct tool {
@@ -61,11 +61,26 @@ extern const struct tool tool;
 extern bool tool_quiet, tool_verbose, tool_json;
 
 /* Options that several tools have, in the same words. */
-#define TOOL_OPT_LOG {'l', "log", "PATH", "VALORI_EVENT_LOG_PATH", "the store: its live log file or its directory"}
-#define TOOL_OPT_SNAPSHOT {'s', "snapshot", "FILE", "VALORI_SNAPSHOT_PATH", "the snapshot (snapshot.val beside the log)"}
-#define TOOL_OPT_ARCHIVE {0, "archive", "DIR", NULL, "look for older segments in DIR, too"}
-#define TOOL_OPT_DIM {'d', "dim", "N", "VALORI_DIM", "dimension of a new store (as the first row)"}
-#define TOOL_OPT_COLLECTION {'c', "collection", "NAME", NULL, "the collection (default)"}
+#define TOOL_OPT_LOG                                                                                         \
+	{                                                                                                    \
+		'l', "log", "PATH", "VALORI_EVENT_LOG_PATH", "the store: its live log file or its directory" \
+	}
+#define TOOL_OPT_SNAPSHOT                                                                                     \
+	{                                                                                                     \
+		's', "snapshot", "FILE", "VALORI_SNAPSHOT_PATH", "the snapshot (snapshot.val beside the log)" \
+	}
+#define TOOL_OPT_ARCHIVE                                                         \
+	{                                                                        \
+		0, "archive", "DIR", NULL, "look for older segments in DIR, too" \
+	}
+#define TOOL_OPT_DIM                                                                         \
+	{                                                                                    \
+		'd', "dim", "N", "VALORI_DIM", "dimension of a new store (as the first row)" \
+	}
+#define TOOL_OPT_COLLECTION                                                 \
+	{                                                                   \
+		'c', "collection", "NAME", NULL, "the collection (default)" \
+	}
 
 /*
  * The next option: its index in the table and its value, or -1 when all were seen; optind is then the first operand.
@@ -156,6 +171,17 @@ void tool_json_bool(struct tool_json *json, const char *name, bool value);
 /* A number, true, null ... as it stands. */
 void tool_json_raw(struct tool_json *json, const char *name, const char *text);
 void tool_json_hash(struct tool_json *json, const char *name, const valori_hash *hash);
+
+/* A name with a text or, when text is NULL, a number. */
+struct tool_fact {
+	const char *name, *text;
+	uint64_t value;
+};
+
+/* With --json one object, otherwise a line "name<TAB>value" for each. */
+void tool_print_facts(FILE *file, const struct tool_fact *facts, size_t count);
+/* The history of a log as --expect takes it: tree:SIZE:HASH. */
+const char *tool_history(uint64_t commits, const valori_hash *tree_root, char out[96]);
 
 /* ---- output files that appear whole or not at all ---- */
 
