@@ -353,10 +353,7 @@ static valori_code recover(struct vl_writer *writer, const struct vl_reader *rea
 	struct vl_reader_end end;
 	struct vl_head head;
 	valori_code code;
-	int result = discard(os, writer->names->temporary);
 
-	if (result < 0)
-		return vl_fail_system(error, result, writer->names->temporary, "cannot be removed");
 	vl_reader_get_end(reader, &end);
 	writer->segment_first_event = end.segment_first_event;
 	writer->offset = end.offset;

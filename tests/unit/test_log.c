@@ -20,13 +20,29 @@ static struct faults {
 	int error;        /* with this; writes are done by half before */
 	bool is_dead;     /* all after it fail, too: the process was killed there */
 	uint64_t syncs;
+	char trace[200]; /* one letter per call that changes something, in order */
 } faults;
+
+static void trace(char letter)
+{
+	size_t size = strlen(faults.trace);
+
+	if (size + 1 < sizeof(faults.trace))
+		faults.trace[size] = letter;
+}
 
 static bool fails(void)
 {
 	faults.calls++;
 	return faults.fail_at != 0 &&
 	       (faults.calls == faults.fail_at || (faults.is_dead && faults.calls > faults.fail_at));
+}
+
+static bool exists(const char *path)
+{
+	struct vl_os_stat found;
+
+	return vl_os_real.stat_path(NULL, path, &found) == 0;
 }
 
 static int faulty_open(void *context, const char *path, enum vl_os_open how)
@@ -41,6 +57,7 @@ static int64_t faulty_pread(void *context, int fd, void *data, size_t size, uint
 
 static int64_t faulty_pwrite(void *context, int fd, const void *data, size_t size, uint64_t offset)
 {
+	trace('w');
 	if (!fails())
 		return vl_os_real.pwrite(context, fd, data, size, offset);
 	if (faults.calls == faults.fail_at && size > 1)
@@ -53,6 +70,7 @@ static int faulty_sync(void *context, int fd)
 	(void)context;
 	(void)fd;
 	faults.syncs++;
+	trace('s');
 	return fails() ? -faults.error : 0;
 }
 
@@ -60,27 +78,54 @@ static int faulty_sync_directory(void *context, const char *path)
 {
 	(void)context;
 	(void)path;
+	trace('D');
 	return fails() ? -faults.error : 0;
 }
 
 static int faulty_truncate(void *context, int fd, uint64_t size)
 {
+	trace('t');
 	return fails() ? -faults.error : vl_os_real.truncate(context, fd, size);
 }
 
 static int faulty_rename(void *context, const char *from, const char *to)
 {
+	trace('r');
 	return fails() ? -faults.error : vl_os_real.rename(context, from, to);
 }
 
 static int faulty_link(void *context, const char *from, const char *to)
 {
+	trace('l');
 	return fails() ? -faults.error : vl_os_real.link(context, from, to);
 }
 
 static int faulty_unlink(void *context, const char *path)
 {
+	if (exists(path))
+		trace('u');
 	return fails() ? -faults.error : vl_os_real.unlink(context, path);
+}
+
+static const char *hidden; /* a name that a listing leaves out */
+
+struct hiding {
+	int (*visit)(void *argument, const char *name);
+	void *argument;
+};
+
+static int hiding_visit(void *argument, const char *name)
+{
+	struct hiding *hiding = argument;
+
+	return hidden != NULL && strcmp(name, hidden) == 0 ? 0 : hiding->visit(hiding->argument, name);
+}
+
+static int faulty_list(void *context, const char *path, int (*visit)(void *, const char *), void *argument)
+{
+	struct hiding hiding = {visit, argument};
+
+	return vl_os_real.list(context, path, hiding_visit, &hiding);
 }
 
 static struct vl_os disk; /* the real machine without the waiting for the disk */
@@ -97,6 +142,7 @@ static void disk_init(void)
 	disk.rename = faulty_rename;
 	disk.link = faulty_link;
 	disk.unlink = faulty_unlink;
+	disk.list = faulty_list;
 }
 
 static void faults_clear(void)
@@ -153,11 +199,6 @@ static uint64_t size_of(const char *path)
 	struct vl_os_stat found;
 
 	return vl_os_real.stat_path(NULL, path, &found) == 0 ? found.size : VALORI_NONE;
-}
-
-static bool exists(const char *path)
-{
-	return size_of(path) != VALORI_NONE;
 }
 
 static void load(const char *path, struct vl_buf *out)
@@ -800,6 +841,7 @@ static void test_head(void)
 		poke("h/events.head", bit / 8, &byte, 1);
 		code = vl_head_read(&disk, kernels, names.head, &head, &error);
 		lost += code == VALORI_OK && (head.commits != 6 || head.offset != end);
+		lost += (code == VALORI_OK) != (bit / 8 % 1024 < 128 && (bit / 8 / 1024 == 1 || bit / 8 / 1024 == 2));
 		odd += code != VALORI_OK && code != VALORI_NOT_FOUND;
 		poke("h/events.head", bit / 8, file.data + bit / 8, 1);
 	}
@@ -990,6 +1032,16 @@ static void test_segments(void)
 	check(vl_reader_seek(reader, history_end()->height + 1, &error) == VALORI_NOT_FOUND,
 	      "there is nothing behind the end");
 	check(vl_reader_segments(reader) == count + 1, "segments are counted");
+	vl_reader_close(reader);
+
+	/* a segment that was sealed between two looks at the directory */
+	vl_reader_open(env, &disk, &(struct vl_reader_options){.path = "s", .ignore_head = true}, &reader, &error);
+	snprintf(path, sizeof(path), "events-%020llu.log", (unsigned long long)first[4]);
+	hidden = path;
+	check(vl_reader_seek_position(reader, &history.after[starts[5] - 2], &error) == VALORI_OK &&
+		      vl_reader_next(reader, &commit, &error) == VALORI_OK && commit.number == starts[5] - 1,
+	      "a segment that the listing missed is walked into");
+	hidden = NULL;
 	vl_reader_close(reader);
 
 	/* one sealed segment alone */
@@ -1252,6 +1304,8 @@ static void test_one_failure(int failure, const char *promise)
 		 * had been
 		 */
 		syncs = faults.syncs;
+		if (vl_writer_sync(writer, &error) == VALORI_OK)
+			wrong += read_store(true, &commits, &torn) != VALORI_OK || commits != acknowledged || torn != 0;
 		code = append_until(writer, 14);
 		if (code == VALORI_POISONED) {
 			poisoned++;
@@ -1274,6 +1328,63 @@ static void test_one_failure(int failure, const char *promise)
 	else
 		check(resumed == 0 && poisoned > 20, "no other failure is (%llu)", (unsigned long long)poisoned);
 	writer_options.segment_size = 1 << 20;
+}
+
+/*
+ * What a power cut may do depends on the order alone: w write, s sync, l link, u unlink, r rename, D sync of
+ * the directory.
+ */
+static void test_order(void)
+{
+	struct vl_writer *writer;
+
+	history_new(16);
+	for (uint32_t i = 0; i < 12; i++)
+		history_add(1, 0);
+	make_log("y", 3);
+	scratch_clear("y");
+	vl_os_real.make_directory(NULL, "y");
+	faults_clear();
+	vl_log_create(env, &disk, &names, &history.start, &error);
+	check_text(faults.trace,
+		   "wsluD"
+		   "wsrD",
+		   "a new log: whole and synced before it gets its name, then the head likewise");
+	faults_clear();
+	writer_open(&writer, NULL);
+	check_text(faults.trace,
+		   "s"
+		   "D"
+		   "wsrD",
+		   "opening a sound one: sync, sync of the directory, a new head");
+	faults_clear();
+	append_until(writer, 1);
+	check_text(faults.trace, "wsw", "a commit: write, sync, then the head");
+	faults_clear();
+	append_until(writer, 3);
+	vl_writer_append(writer, history.bytes.data + history_begin(3), history.ends[3] - history_begin(3),
+			 &history.after[3], &error);
+	faults_clear();
+	vl_writer_rotate(writer, &error);
+	check_text(
+		faults.trace,
+		"sws"
+		"ws"
+		"lD"
+		"rD"
+		"ws",
+		"a rotation: sync all, head synced; new file synced; sealed name durable; new live file durable; head synced");
+	vl_writer_close(writer, &error);
+	poke("y/events.log", size_of("y/events.log"), "torn", 4);
+	faults_clear();
+	writer_open(&writer, NULL);
+	check_text(faults.trace,
+		   "swsrD"
+		   "ts"
+		   "D"
+		   "wsrD",
+		   "a torn tail: kept and durable before it is cut; synced before anything else");
+	vl_writer_close(writer, &error);
 }
 
 static uint64_t written_from, written_to;
@@ -1614,6 +1725,7 @@ int main(void)
 	test_kill_anywhere();
 	test_one_failure(ENOSPC, "a full disk at any call: an error, nothing lost, and no half commit left");
 	test_one_failure(EIO, "a failure at any call: an error, poisoned for ever, nothing acknowledged is lost");
+	test_order();
 	test_rewrite();
 	test_memory();
 	test_stream();
