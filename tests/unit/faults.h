@@ -1,7 +1,7 @@
 /*
  * faults.h - the real machine, but the call with a certain number fails.
  *
- * Every call is counted that the real world can refuse. With crash set, all calls behind that one fail, too: as if the process had ended there.
+ * Every call is counted that the real world can refuse. A sync is counted, not done: without a power cut nobody can tell, and disks are slow. With crash set, all calls behind that one fail, too: as if the process had ended there.
  */
 #ifndef FAULTS_H
 #define FAULTS_H
@@ -74,12 +74,14 @@ static int64_t faults_write(void *c, int fd, const void *data, size_t size)
 
 static int faults_sync(void *c, int fd)
 {
-	return FAULTS_PASS(c, vl_os_real.sync(NULL, fd));
+	(void)fd;
+	return FAULTS_PASS(c, 0);
 }
 
 static int faults_sync_directory(void *c, const char *path)
 {
-	return FAULTS_PASS(c, vl_os_real.sync_directory(NULL, path));
+	(void)path;
+	return FAULTS_PASS(c, 0);
 }
 
 static int faults_truncate(void *c, int fd, uint64_t size)
