@@ -6,21 +6,18 @@
 
 typedef uint32_t words8 __attribute__((vector_size(32)));
 
-static inline words8 rotate8_16(words8 x)
+static inline words8 shuffle_bytes8(words8 x, const uint8_t table[32])
 {
-	return (words8)_mm256_shuffle_epi8((__m256i)x,
-					   _mm256_set_epi8(13, 12, 15, 14, 9, 8, 11, 10, 5, 4, 7, 6, 1, 0, 3, 2, 13, 12,
-							   15, 14, 9, 8, 11, 10, 5, 4, 7, 6, 1, 0, 3, 2));
+	words8 result;
+
+	__asm__("vpshufb %2, %1, %0" : "=x"(result) : "x"(x), "m"(*(const words8 *)table));
+	return result;
 }
 
-static inline words8 rotate8_8(words8 x)
-{
-	return (words8)_mm256_shuffle_epi8((__m256i)x,
-					   _mm256_set_epi8(12, 15, 14, 13, 8, 11, 10, 9, 4, 7, 6, 5, 0, 3, 2, 1, 12, 15,
-							   14, 13, 8, 11, 10, 9, 4, 7, 6, 5, 0, 3, 2, 1));
-}
-
-#define ROTATE8(x, n) ((n) == 16 ? rotate8_16(x) : (n) == 8 ? rotate8_8(x) : (x) >> (n) | (x) << (32 - (n)))
+#define ROTATE8(x, n)                                \
+	((n) == 16  ? shuffle_bytes8(x, rotation_16) \
+	 : (n) == 8 ? shuffle_bytes8(x, rotation_8)  \
+		    : (x) >> (n) | (x) << (32 - (n)))
 #include "kernels_lanes8.h"
 
 static void compress(uint32_t cv[8], const uint8_t block[64], uint8_t block_size, uint64_t counter, uint8_t flags)

@@ -17,17 +17,32 @@ typedef uint32_t words4 __attribute__((vector_size(16)));
 #ifdef __AVX512VL__
 #define ROTATE4(x, n) ((words4)_mm_ror_epi32((__m128i)(x), n))
 #else
-static inline words4 rotate_16(words4 x)
+/*
+ * Rotations by whole bytes are one shuffle. Its table stays in memory, by force: the compiler would keep it in a
+ * register, and sixteen registers are just what the state needs.
+ */
+static const uint8_t rotation_16[32] __attribute__((aligned(32))) = {
+	2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13};
+static const uint8_t rotation_8[32] __attribute__((aligned(32))) = {
+	1, 2, 3, 0, 5, 6, 7, 4, 9, 10, 11, 8, 13, 14, 15, 12, 1, 2, 3, 0, 5, 6, 7, 4, 9, 10, 11, 8, 13, 14, 15, 12};
+
+static inline words4 shuffle_bytes4(words4 x, const uint8_t table[32])
 {
-	return (words4)_mm_shuffle_epi8((__m128i)x, _mm_set_epi8(13, 12, 15, 14, 9, 8, 11, 10, 5, 4, 7, 6, 1, 0, 3, 2));
+#ifdef __AVX__
+	words4 result;
+
+	__asm__("vpshufb %2, %1, %0" : "=x"(result) : "x"(x), "m"(*(const words4 *)table));
+	return result;
+#else
+	__asm__("pshufb %1, %0" : "+x"(x) : "m"(*(const words4 *)table));
+	return x;
+#endif
 }
 
-static inline words4 rotate_8(words4 x)
-{
-	return (words4)_mm_shuffle_epi8((__m128i)x, _mm_set_epi8(12, 15, 14, 13, 8, 11, 10, 9, 4, 7, 6, 5, 0, 3, 2, 1));
-}
-
-#define ROTATE4(x, n) ((n) == 16 ? rotate_16(x) : (n) == 8 ? rotate_8(x) : (x) >> (n) | (x) << (32 - (n)))
+#define ROTATE4(x, n)                                \
+	((n) == 16  ? shuffle_bytes4(x, rotation_16) \
+	 : (n) == 8 ? shuffle_bytes4(x, rotation_8)  \
+		    : (x) >> (n) | (x) << (32 - (n)))
 #endif
 
 static inline words4 load4(const void *p)
