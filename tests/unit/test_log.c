@@ -439,6 +439,7 @@ static void test_format(void)
 	/* From an independent program: SHA-256 of the bytes. */
 	static const char *const header_hash = "9523bdda67e8ab088c13e061220d284ceaef3d2e75ef9dcf0a6b44ea815bbfc9";
 	static const char *const commit_hash = "0d12b1cb70765accee8820620116ba40eb072bc4dde69155d8041464efd956ec";
+	static const char *const leaf_hash_without = "d95b42fb59ad2e7823d24bc6760d2638097ea7bb0ab2817e38f988372c3f915a";
 	static const char *const leaf_hash = "d0f65592b214eff09d2bde9e1a1ac7039c53bb33a589a92847434dd388ebefbd";
 	uint8_t header[VL_SEGMENT_HEADER], hash[32], leaf[32];
 	char text[65];
@@ -500,6 +501,11 @@ static void test_format(void)
 	for (unsigned i = 0; i < 32; i++)
 		snprintf(text + 2 * i, 3, "%02x", leaf[i]);
 	check_text(text, leaf_hash, "its leaf of the log tree is what the manual says");
+	commit.request_count = 0;
+	vl_commit_leaf(&commit, position.log_id, kernels, leaf);
+	for (unsigned i = 0; i < 32; i++)
+		snprintf(text + 2 * i, 3, "%02x", leaf[i]);
+	check_text(text, leaf_hash_without, "without requests, too");
 	for (size_t bit = 0; bit < buf.size * 8; bit++) {
 		buf.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
 		wrong += vl_commit_decode(buf.data, buf.size, &position, kernels, &commit, &error) != VALORI_DAMAGED;
@@ -1373,7 +1379,7 @@ static void test_order(void)
 		"lD"
 		"rD"
 		"ws",
-		"a rotation: sync all, head synced; new file synced; sealed name durable; new live file durable; head synced");
+		   "a rotation: all synced, the new file synced, the sealed name durable, the live one, the head");
 	vl_writer_close(writer, &error);
 	poke("y/events.log", size_of("y/events.log"), "torn", 4);
 	faults_clear();
