@@ -2,6 +2,7 @@
 #include "maintain.h"
 
 #include <fcntl.h>
+#include <glob.h>
 
 #include "bytes.h"
 #include "check.h"
@@ -252,26 +253,108 @@ static bool same_log(const struct look *a, const struct look *b)
 	return a->code == VALORI_OK && b->code == VALORI_OK && memcmp(a->log_id, b->log_id, 32) == 0;
 }
 
-static void shell(const char *command)
+static void copy_file(const char *from, const char *to)
 {
-	if (system(command) != 0) {
-		printf("Bail out! %s\n", command);
+	static uint8_t buffer[1 << 16];
+	int source = open(from, O_RDONLY), target = open(to, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	ssize_t count;
+
+	while ((count = read(source, buffer, sizeof(buffer))) > 0)
+		if (write(target, buffer, (size_t)count) != count)
+			exit(1);
+	if (source < 0 || target < 0 || count < 0)
 		exit(1);
+	close(source);
+	close(target);
+}
+
+struct copy {
+	const char *from, *to;
+};
+
+static int copy_one(void *argument, const char *name)
+{
+	const struct copy *copy = argument;
+	char from[300], to[300];
+
+	snprintf(from, sizeof(from), "%s/%s", copy->from, name);
+	snprintf(to, sizeof(to), "%s/%s", copy->to, name);
+	copy_file(from, to);
+	return 0;
+}
+
+/* The files of a directory, in place of what was there. */
+static void copy_files(const char *from, const char *to)
+{
+	struct copy copy = {from, to};
+
+	scratch_clear(to);
+	if (mkdir(to, 0700) != 0 || vl_os_real.list(NULL, from, copy_one, &copy) != 0)
+		exit(1);
+}
+
+/* Lets a byte of a file be another one. */
+static void spoil(const char *path, off_t offset)
+{
+	int fd = open(path, O_RDWR);
+	uint8_t byte;
+
+	if (pread(fd, &byte, 1, offset) != 1)
+		exit(1);
+	byte ^= 0xff;
+	if (pwrite(fd, &byte, 1, offset) != 1)
+		exit(1);
+	close(fd);
+}
+
+static bool same_files(const char *a, const char *b)
+{
+	static uint8_t buffers[2][1 << 16];
+	int fds[2] = {open(a, O_RDONLY), open(b, O_RDONLY)};
+	ssize_t counts[2] = {1, 1};
+	bool is_same = fds[0] >= 0 && fds[1] >= 0;
+
+	while (is_same && counts[0] > 0) {
+		for (int i = 0; i < 2; i++)
+			counts[i] = read(fds[i], buffers[i], sizeof(buffers[i]));
+		is_same = counts[0] >= 0 && counts[0] == counts[1] && memcmp(buffers[0], buffers[1], (size_t)counts[0]) == 0;
 	}
+	close(fds[0]);
+	close(fds[1]);
+	return is_same;
 }
 
 static unsigned count_files(const char *pattern)
 {
-	char command[256];
+	glob_t found;
 	unsigned count = 0;
-	FILE *pipe;
 
-	snprintf(command, sizeof(command), "ls -d %s 2>/dev/null | wc -l", pattern);
-	pipe = popen(command, "r");
-	if (pipe == NULL || fscanf(pipe, "%u", &count) != 1)
-		exit(1);
-	pclose(pipe);
+	if (glob(pattern, 0, NULL, &found) == 0) {
+		count = (unsigned)found.gl_pathc;
+		globfree(&found);
+	}
 	return count;
+}
+
+/* All files of the store as it was are in its backup. */
+static bool is_backed_up(const char *store, const char *backup)
+{
+	glob_t found;
+	char pattern[64], path[300];
+	bool is_same = true;
+
+	snprintf(pattern, sizeof(pattern), "%s/*", store);
+	if (glob(pattern, 0, NULL, &found) != 0)
+		return false;
+	for (size_t i = 0; i < found.gl_pathc; i++) {
+		const char *name = strrchr(found.gl_pathv[i], '/');
+
+		snprintf(path, sizeof(path), "%s%s", backup, name);
+		if (strcmp(name, "/events.lock") != 0 && !same_files(found.gl_pathv[i], path))
+			is_same = false;
+	}
+	globfree(&found);
+	return is_same;
 }
 
 /* Recover, append, recover again: three times round. The state may only grow. */
@@ -331,7 +414,7 @@ static void test_trim(void)
 	check(memcmp(&dry, &done, sizeof(dry)) == 0, "what goes is what the rehearsal said");
 	check_u64(count_files("store/events-*.log"), sealed - done.segments, "as many files are gone");
 	check_u64(look_at("store", NULL).code, VALORI_UNKNOWABLE, "without a snapshot the trimmed log does not tell the state");
-	shell("cp middle.val store/snapshot.val");
+	copy_file("middle.val", "store/snapshot.val");
 	after = look_at("store", NULL);
 	check(same_state(&before, &after) && same_log(&before, &after) && after.base == done.base_height && after.base > 0,
 	      "with the snapshot it does");
@@ -352,7 +435,7 @@ static void test_trim_all(void)
 	check(memcmp(&dry, &done, sizeof(dry)) == 0 && done.base_height == before.height,
 	      "all of it goes, for nobody was writing");
 	check(count_files("store/events-*.log") == 0 && count_files("store/events.log") == 1, "an empty live segment is left");
-	shell("cp end.val store/snapshot.val");
+	copy_file("end.val", "store/snapshot.val");
 	after = look_at("store", NULL);
 	check(same_state(&before, &after) && after.base == before.height, "and the state is there");
 	check(lives_on("store"), "a store that is trimmed to nothing lives on");
@@ -366,7 +449,7 @@ static void test_trim_beside_writer(void)
 	struct look before, after;
 
 	make_store(6);
-	shell("cp end.val store/snapshot.val");
+	copy_file("end.val", "store/snapshot.val");
 	before = look_at("store", NULL);
 	must(store_write(&store, "store", &error), &error, "write");
 	check_u64(trim("end.val", NULL, false, &done), VALORI_OK, "a log is trimmed beside its writer");
@@ -405,7 +488,8 @@ static void test_trim_refused(void)
 	check_u64(trim("other.val", NULL, false, &done), VALORI_OTHER_LOG, "a snapshot of a fork is refused");
 	sample_free(&other);
 
-	shell("cp end.val bad.val && printf x | dd of=bad.val bs=1 seek=8200 conv=notrunc 2>/dev/null");
+	copy_file("end.val", "bad.val");
+	spoil("bad.val", 8200);
 	check_u64(trim("bad.val", NULL, false, &done), VALORI_DAMAGED, "a damaged snapshot is refused");
 	check_u64(trim("none.val", NULL, false, &done), VALORI_NOT_FOUND, "no snapshot: not found");
 
@@ -414,7 +498,8 @@ static void test_trim_refused(void)
 	vl_lock_release(&faultless.os, fd);
 	check_u64(count_files("store/*"), files, "after all that nothing is gone");
 
-	shell("cp -r store longer && cp end.val longer/snapshot.val");
+	copy_files("store", "longer");
+	copy_file("end.val", "longer/snapshot.val");
 	grow("longer", 2, 20, 9);
 	snapshot_of("longer", "longer.val");
 	check_u64(trim("longer.val", NULL, false, &done), VALORI_MISSING, "a snapshot from beyond the log's end is refused");
@@ -447,22 +532,24 @@ static void test_archive(void)
 		check_u64(vl_trim(&memory.env, &os, "store", copies ? "middle.val" : "end.val", "archive", false, &done, &error),
 			  VALORI_OK, copies ? "segments are copied to an archive on another device" : "segments are moved to an archive");
 		check(done.segments > 0 && count_files("archive/*") == done.segments, "they are all there, and nothing else");
-		shell(copies ? "cp middle.val store/snapshot.val" : "cp end.val store/snapshot.val");
+		copy_file(copies ? "middle.val" : "end.val", "store/snapshot.val");
 		after = look_at("store", NULL);
 		check(same_state(&before, &after), "the store is as before");
-		shell("rm store/snapshot.val");
+		unlink("store/snapshot.val");
 		archived = look_at("store", "archive");
 		check(same_state(&before, &archived) && archived.base == 0, "with the archive it can be read from its beginning");
-		shell(copies ? "cp middle.val store/snapshot.val" : "cp end.val store/snapshot.val");
+		copy_file(copies ? "middle.val" : "end.val", "store/snapshot.val");
 		check(lives_on("store"), "it lives on");
 	}
 	/* An archive that holds something already. */
 	make_store(6);
 	scratch_clear("archive");
-	shell("mkdir archive && cp store/events-00000000000000000000.log archive/");
+	if (mkdir("archive", 0700) != 0)
+		exit(1);
+	copy_file("store/events-00000000000000000000.log", "archive/events-00000000000000000000.log");
 	check_u64(trim("end.val", "archive", false, &done), VALORI_OK, "a segment that is archived already needs only go");
 	make_store(6);
-	shell("printf x >>archive/events-00000000000000000000.log");
+	spoil("archive/events-00000000000000000000.log", 5000);
 	check_u64(trim("end.val", "archive", false, &done), VALORI_INVALID, "another file of that name is not overwritten");
 	check_u64(count_files("store/events-00000000000000000000.log"), 1, "and the segment stays");
 }
@@ -473,10 +560,9 @@ static void test_trim_faults(void)
 	struct look before;
 
 	make_store(3);
-	shell("cp end.val store/snapshot.val");
+	copy_file("end.val", "store/snapshot.val");
 	before = look_at("store", NULL);
-	scratch_clear("kept");
-	shell("cp -r store kept");
+	copy_files("store", "kept");
 	for (int mode = 0; mode < 4; mode++) { /* bit 0: crash, bit 1: into an archive */
 		for (uint64_t at = 1;; at++) {
 			struct faults faults;
@@ -485,7 +571,8 @@ static void test_trim_faults(void)
 			struct look after;
 			valori_code code;
 
-			shell("rm -rf store archive && cp -r kept store");
+			copy_files("kept", "store");
+			scratch_clear("archive");
 			faults_init(&faults);
 			faults.fail_at = at;
 			faults.crash = mode & 1;
@@ -495,10 +582,10 @@ static void test_trim_faults(void)
 			after = look_at("store", NULL);
 			wrong += !same_state(&before, &after);
 			if (mode & 2) {
-				shell("mv store/snapshot.val away.val");
+				unlink("store/snapshot.val");
 				after = look_at("store", "archive");
 				wrong += !same_state(&before, &after) || after.base != 0;
-				shell("mv away.val store/snapshot.val");
+				copy_file("end.val", "store/snapshot.val");
 			}
 			if (wrong > reported)
 				printf("# mode %d, call %u\n", mode, (unsigned)at);
@@ -536,7 +623,7 @@ static void test_restore(void)
 
 	make_store(6);
 	before = look_at("store", NULL);
-	shell("rm -rf past && mkdir past && cp store/* past/ && cp middle.val past/snapshot.val");
+	copy_files("store", "past");
 	check_u64(restore(&faultless.os, "store", "middle.val", &info), VALORI_OK, "a store is restored from a snapshot");
 	after = look_at("store", NULL);
 	check(after.code == VALORI_OK && !same_log(&before, &after), "it is a new log");
@@ -554,7 +641,7 @@ static void test_restore(void)
 	vl_snapshot_close(snapshot);
 	check(count_files("store/events-*.log") == 0 && count_files("store/*.restore.*") == 0 && count_files("store/events.head") == 0,
 	      "nothing old is left beside the new log");
-	shell("for f in past/events*.log past/events.head; do cmp $f store/events.before-restore-1/${f#past/} || exit 1; done");
+	check(is_backed_up("past", "store/events.before-restore-1"), "the old files are in STEM.before-restore-1, byte for byte");
 	middle = look_at("store/events.before-restore-1", NULL);
 	check(same_state(&before, &middle) && same_log(&before, &middle), "the old store is in STEM.before-restore-1, whole");
 	check(lives_on("store"), "a restored store lives on");
@@ -580,7 +667,9 @@ static void test_restore_stream(void)
 	after = look_at("fresh", NULL);
 	check(after.code == VALORI_OK && count_files("fresh/*restore*") == 0, "and nothing else is left of it");
 	close(fd);
-	shell("head -c 20000 end.val >cut.val");
+	copy_file("end.val", "cut.val");
+	if (truncate("cut.val", 20000) != 0)
+		exit(1);
 	fd = open("cut.val", O_RDONLY);
 	check_u64(vl_restore(&memory.env, &faultless.os, "fresh", "-", fd, NULL, &error), VALORI_DAMAGED, "a stream that ends early is refused");
 	cut = look_at("fresh", NULL);
@@ -597,13 +686,13 @@ static void test_restore_refused(void)
 
 	make_store(3);
 	before = look_at("store", NULL);
-	shell("cp end.val bad.val && printf x | dd of=bad.val bs=1 seek=8200 conv=notrunc 2>/dev/null");
+	copy_file("end.val", "bad.val");
+	spoil("bad.val", 8200);
 	check_u64(restore(&faultless.os, "store", "bad.val", NULL), VALORI_DAMAGED, "a damaged snapshot is refused");
 	check_u64(restore(&faultless.os, "store", "none.val", NULL), VALORI_NOT_FOUND, "no snapshot: not found");
 	must(store_write(&store, "store", &error), &error, "write");
 	check_u64(restore(&faultless.os, "store", "end.val", NULL), VALORI_LOCKED, "a store that is written to is not restored");
 	store_close(&store);
-	shell("cp other.val store/snapshot.val");
 	{
 		struct sample third;
 
@@ -627,7 +716,7 @@ static void test_restore_faults(void)
 
 	make_store(3);
 	/* Trimmed, so that the old store needs its snapshot, and the new one another. */
-	shell("cp end.val store/snapshot.val");
+	copy_file("end.val", "store/snapshot.val");
 	{
 		valori_trim_result done;
 
@@ -639,8 +728,7 @@ static void test_restore_faults(void)
 	must(vl_restore(&memory.env, &faultless.os, "fresh", "middle.val", -1, NULL, NULL), &(valori_error){0}, "restore");
 	middle = look_at("fresh", NULL);
 	scratch_clear("fresh");
-	scratch_clear("kept");
-	shell("cp -r store kept");
+	copy_files("store", "kept");
 	for (int crash = 0; crash < 2; crash++) {
 		for (uint64_t at = 1;; at++) {
 			struct faults faults;
@@ -650,7 +738,7 @@ static void test_restore_faults(void)
 			valori_code code;
 			valori_error error;
 
-			shell("rm -rf store && cp -r kept store");
+			copy_files("kept", "store");
 			faults_init(&faults);
 			faults.fail_at = at;
 			faults.crash = crash;
