@@ -231,6 +231,28 @@ struct live {
 	uint8_t log_id[32];
 };
 
+static void live_take(struct live *live, const struct vl_position *start)
+{
+	live->is_there = true;
+	live->begins_log = start->frontier.size == 0;
+	live->first_event = start->height;
+	memcpy(live->log_id, start->log_id, 32);
+}
+
+/* Opens the live file for a look at its header only. */
+static valori_code look_at_live(const struct vl_reader *reader, struct live *live, valori_error *error)
+{
+	struct segment segment;
+	valori_code code = open_live(reader, &segment, error);
+
+	memset(live, 0, sizeof(*live));
+	if (code == VALORI_OK) {
+		live_take(live, &segment.start);
+		segment_close(reader, &segment);
+	}
+	return code;
+}
+
 /*
  * The segment that begins with first_event: the live file, or a sealed one here or in the archive. While we
  * look, the live file may be given its sealed name and be replaced by a new one, in this order, so that a
@@ -245,11 +267,9 @@ static valori_code find_segment(const struct vl_reader *reader, uint64_t first_e
 		valori_error why;
 		valori_code live_code = open_live(reader, out, &why);
 
-		live->is_there = live_code == VALORI_OK;
+		memset(live, 0, sizeof(*live));
 		if (live_code == VALORI_OK) {
-			live->first_event = out->start.height;
-			live->begins_log = out->start.frontier.size == 0;
-			memcpy(live->log_id, out->start.log_id, 32);
+			live_take(live, &out->start);
 			if (out->start.height == first_event)
 				return VALORI_OK;
 			segment_close(reader, out);
@@ -520,14 +540,9 @@ static valori_code gap(const struct vl_reader *reader, const struct survey *surv
 /* What segments are there, and is there one behind the one being read? */
 static valori_code look_behind(struct vl_reader *reader, struct survey *out, valori_error *error)
 {
-	struct segment segment;
-	struct live live = {0};
+	struct live live;
 
-	if (open_live(reader, &segment, NULL) == VALORI_OK) {
-		live.is_there = true;
-		live.first_event = segment.start.height;
-		segment_close(reader, &segment);
-	}
+	(void)look_at_live(reader, &live, NULL); /* without it, what is sealed tells */
 	return survey_segments(reader, reader->segment.start.height, &live, out, error);
 }
 
@@ -872,13 +887,14 @@ static valori_code pass(struct vl_reader *reader, const struct vl_commit *header
 /* Enters the last segment that begins at or before event, if that is further on. */
 static valori_code jump(struct vl_reader *reader, uint64_t event, valori_error *error)
 {
-	uint64_t best = reader->position.height;
 	const char *directories[] = {reader->names.directory, reader->archive};
+	uint64_t best = reader->position.height;
 	struct segment segment;
 	struct live live;
 	valori_code code;
 
-	for (size_t i = 0; i < 2 && directories[i] != NULL; i++) {
+	(void)look_at_live(reader, &live, NULL);
+	for (size_t i = 0; i < 2 && directories[i] != NULL && !(live.is_there && live.begins_log); i++) {
 		code = vl_sealed_list(reader->os, directories[i], reader->names.stem, &reader->list, error);
 		if (code != VALORI_OK)
 			return code;
@@ -890,11 +906,8 @@ static valori_code jump(struct vl_reader *reader, uint64_t event, valori_error *
 				best = first_event;
 		}
 	}
-	if (open_live(reader, &segment, NULL) == VALORI_OK) {
-		if (segment.start.height > best && segment.start.height <= event)
-			best = segment.start.height;
-		segment_close(reader, &segment);
-	}
+	if (live.is_there && live.first_event > best && live.first_event <= event)
+		best = live.first_event;
 	if (best == reader->position.height)
 		return VALORI_OK;
 	code = find_segment(reader, best, &segment, &live, error);
@@ -1086,16 +1099,11 @@ static valori_code open_store(struct vl_reader *reader, valori_error *error)
 
 	for (int tries = 0; tries < SETTLE_TRIES && code == VALORI_NOT_FOUND; tries++) {
 		struct segment segment;
-		struct live live = {0};
+		struct live live;
 		struct survey survey;
 		valori_error why = {0};
-		valori_code live_code = open_live(reader, &segment, &why);
+		valori_code live_code = look_at_live(reader, &live, &why);
 
-		if (live_code == VALORI_OK) {
-			live.is_there = true;
-			live.first_event = segment.start.height;
-			segment_close(reader, &segment);
-		}
 		code = survey_segments(reader, 0, &live, &survey, error);
 		if (code != VALORI_OK)
 			return code;

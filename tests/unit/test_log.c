@@ -1372,13 +1372,12 @@ static void test_order(void)
 			 &history.after[3], &error);
 	faults_clear();
 	vl_writer_rotate(writer, &error);
-	check_text(
-		faults.trace,
-		"sws"
-		"ws"
-		"lD"
-		"rD"
-		"ws",
+	check_text(faults.trace,
+		   "sws"
+		   "ws"
+		   "lD"
+		   "rD"
+		   "ws",
 		   "a rotation: all synced, the new file synced, the sealed name durable, the live one, the head");
 	vl_writer_close(writer, &error);
 	poke("y/events.log", size_of("y/events.log"), "torn", 4);
