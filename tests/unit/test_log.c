@@ -1188,6 +1188,43 @@ static void test_half_rotation(void)
 	      "which no new log replaces");
 }
 
+/* A restore that died half way: the new log's live file stands among the old log's head and sealed segments. */
+static void test_half_restore(void)
+{
+	struct vl_reader *reader;
+	struct vl_position restored;
+	uint64_t commits, torn, old_end;
+	struct vl_buf kept;
+
+	vl_buf_init(&kept, env);
+	history_new(17);
+	for (uint32_t i = 0; i < 20; i++)
+		history_add(1, 0);
+	writer_options.segment_size = 4096 + 700;
+	make_log("z", 20);
+	old_end = history_end()->height;
+	restored = history.after[6];
+	restored.frontier.size = 0;
+	memset(restored.log_id, 18, 32);
+	vl_os_real.unlink(NULL, "z/events.log");
+	load("z/events.head", &kept);
+	vl_log_create(env, &disk, &names, &restored, &error);
+	store("z/events.head", kept.data, kept.size);
+	history_new(18);
+	history.start = restored;
+	check(read_store(false, &commits, &torn) == VALORI_OK && commits == 0,
+	      "a log that begins with its live file is nothing else");
+	vl_reader_open(env, &disk, &(struct vl_reader_options){.path = "z"}, &reader, &error);
+	check(vl_reader_base(reader)->height == 7 && vl_reader_segments(reader) == 1, "its base is that of the live file");
+	check(vl_reader_seek(reader, old_end, &error) == VALORI_NOT_FOUND, "events of the old log are not in it");
+	vl_reader_close(reader);
+	poke("z/events.log", VL_SEGMENT_HEADER, "torn", 4);
+	check(read_store(true, &commits, &torn) == VALORI_OK && torn == 4,
+	      "old segments are not taken for what was written later");
+	vl_buf_free(&kept);
+	writer_options.segment_size = 1 << 20;
+}
+
 /*
  * What a test run does to a store: opens it, appends two groups with a rotation between, closes. Counts what
  * was acknowledged.
@@ -1727,6 +1764,7 @@ int main(void)
 	test_flips();
 	test_segments();
 	test_half_rotation();
+	test_half_restore();
 	test_kill_anywhere();
 	test_one_failure(ENOSPC, "a full disk at any call: an error, nothing lost, and no half commit left");
 	test_one_failure(EIO, "a failure at any call: an error, poisoned for ever, nothing acknowledged is lost");
