@@ -94,6 +94,7 @@ void vl_commit_finish(uint8_t *data, uint64_t size, const struct vl_position *po
 
 struct vl_names { /* of one store's files; all are malloc'ed strings in one block */
 	char *directory, *stem, *live, *head, *lock, *torn, *temporary, *snapshot;
+	char *restored; /* snapshot.val to be, while a restore is at work */
 };
 /* path is a live file (a regular file, or a name that ends in ".log" and is no directory) or a directory that holds (or will hold) events.log. */
 valori_code vl_names_init(struct vl_names *names, const struct vl_os *os, const char *path, valori_error *error);

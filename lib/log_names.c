@@ -34,7 +34,7 @@ static valori_code build(struct vl_names *names, const char *directory, size_t d
 			 size_t base_size, valori_error *error)
 {
 	size_t stem_size = ends_in(base, base_size, ".log") ? base_size - 4 : base_size;
-	char *at = malloc(8 * (directory_size + base_size + 32));
+	char *at = malloc(9 * (directory_size + base_size + 32));
 
 	if (at == NULL)
 		return vl_fail(error, VALORI_NO_MEMORY, "out of memory");
@@ -52,6 +52,7 @@ static valori_code build(struct vl_names *names, const char *directory, size_t d
 	names->torn = join(&at, names->directory, base, stem_size, ".torn");
 	names->temporary = join(&at, names->directory, base, stem_size, ".new");
 	names->snapshot = join(&at, names->directory, "snapshot.val", 12, "");
+	names->restored = join(&at, names->directory, base, stem_size, ".restore.val");
 	return VALORI_OK;
 }
 

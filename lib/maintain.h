@@ -12,8 +12,8 @@
  *   4. STEM.restore.log becomes STEM.log                                                        <- here
  *   5. the old head, torn tail and sealed segments lose their old names; STEM.restore.val becomes snapshot.val
  *
- * Until step 5 is done, a reader of the new log finds its base in STEM.restore.val (vl_restore_snapshot), and ignores head and sealed segments, which
- * bear another log's id. The next writer ends what was begun, or sweeps away what was not decided (vl_restore_recover).
+ * Until step 5 is done, a reader of the new log finds its base in STEM.restore.val (vl_maintain_snapshot), and ignores head and sealed segments, which
+ * bear another log's id. The next writer ends what was begun, or sweeps away what was not decided (vl_maintain_recover).
  */
 #ifndef VL_MAINTAIN_H
 #define VL_MAINTAIN_H
@@ -21,18 +21,17 @@
 #include "snapshot.h"
 
 /* valori_trim and valori_restore on a given machine. fd: where "-" reads from. */
-valori_code vl_trim(const struct vl_env *env, const struct vl_os *os, const char *log, const char *snapshot, const char *archive,
+valori_code vl_maintain_trim(const struct vl_env *env, const struct vl_os *os, const char *log, const char *snapshot, const char *archive,
 		    bool dry_run, valori_trim_result *out, valori_error *error);
-valori_code vl_restore(const struct vl_env *env, const struct vl_os *os, const char *log, const char *snapshot, int fd,
+valori_code vl_maintain_restore(const struct vl_env *env, const struct vl_os *os, const char *log, const char *snapshot, int fd,
 		       valori_snapshot_info *out, valori_error *error);
 
 /*
- * The snapshot that an interrupted restore left beside the log, in *out (from env, of *out_size bytes), or NULL when there is none: look there when
- * snapshot.val does not fit the log. Whether it fits must be seen like with any other snapshot.
+ * The snapshot beside a log: snapshot.val, or the one that an interrupted restore left when it is of the live segment's log. NULL: there is none. Whether
+ * it fits the log must be seen.
  */
-valori_code vl_restore_snapshot(const struct vl_env *env, const struct vl_os *os, const struct vl_names *names, char **out,
-				size_t *out_size, valori_error *error);
+const char *vl_maintain_snapshot(const struct vl_env *env, const struct vl_os *os, const struct vl_names *names);
 /* Ends or sweeps away an interrupted restore. Cheap when there was none. Before anything else reads the store. [writer's lock held] */
-valori_code vl_restore_recover(const struct vl_env *env, const struct vl_os *os, const struct vl_names *names, valori_error *error);
+valori_code vl_maintain_recover(const struct vl_env *env, const struct vl_os *os, const struct vl_names *names, valori_error *error);
 
 #endif

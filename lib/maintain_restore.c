@@ -16,7 +16,7 @@ struct restore {
 	struct vl_snapshot *source, *made;
 	struct vl_position position; /* of the new log, before its first commit */
 	struct vl_buf sealed;	     /* first events of the sealed segments that are there: u64 */
-	char *base, *live, *input, *backup; /* STEM.restore.val, STEM.restore.log, STEM.restore.in, STEM.before-restore-N */
+	char *live, *input, *backup; /* STEM.restore.log, STEM.restore.in, STEM.before-restore-N */
 	size_t name_size;	     /* of each of them */
 };
 
@@ -82,31 +82,59 @@ static valori_code read_header(const struct vl_env *env, const struct vl_os *os,
 	return VALORI_OK;
 }
 
-/* The log id of a snapshot file: *out_found false when there is none that can be opened as one. */
-static bool snapshot_log_id(const struct vl_env *env, const struct vl_os *os, const char *path, uint8_t out[32])
+/* The log id of a snapshot file; the codes of vl_snapshot_open. */
+static valori_code snapshot_log_id(const struct vl_env *env, const struct vl_os *os, const char *path, uint8_t out[32],
+				   valori_error *error)
 {
 	struct vl_snapshot *snapshot;
+	valori_code code = vl_snapshot_open(env, os, path, &snapshot, error);
 
-	if (vl_snapshot_open(env, os, path, &snapshot, NULL) != VALORI_OK)
-		return false;
+	if (code != VALORI_OK)
+		return code;
 	memcpy(out, vl_snapshot_position(snapshot)->log_id, 32);
 	vl_snapshot_close(snapshot);
-	return true;
+	return VALORI_OK;
 }
 
 /* ---- what an interrupted restore left ---- */
 
-valori_code vl_restore_snapshot(const struct vl_env *env, const struct vl_os *os, const struct vl_names *names, char **out,
-				size_t *out_size, valori_error *error)
+enum stage { NONE, UNDECIDED, DECIDED };
+
+/*
+ * How far did the restore get that wrote names->restored? Before the deciding rename the live file is of another log, or missing. What cannot be read
+ * is no reason to think so: UNDECIDED is said only of what may be swept away.
+ */
+static valori_code find_stage(const struct vl_env *env, const struct vl_os *os, const struct vl_names *names, enum stage *out,
+			      struct vl_position *live, valori_error *error)
 {
-	*out = beside(env, names, ".restore.val", out_size);
-	if (*out == NULL)
-		return vl_fail(error, VALORI_NO_MEMORY, "out of memory");
-	if (exists(os, *out))
+	struct vl_os_stat stat;
+	uint8_t id[32];
+	bool found;
+	int result = os->stat_path(os->context, names->restored, &stat);
+	valori_code code;
+
+	*out = NONE;
+	if (result == -ENOENT || result == -ENOTDIR)
 		return VALORI_OK;
-	vl_release(env, *out, *out_size);
-	*out = NULL;
+	if (result != 0)
+		return vl_fail_system(error, result, names->restored, "cannot be looked at");
+	code = snapshot_log_id(env, os, names->restored, id, error);
+	if (code == VALORI_OK)
+		code = read_header(env, os, names->live, live, &found, error);
+	if (code != VALORI_OK)
+		return code;
+	*out = found && memcmp(id, live->log_id, 32) == 0 ? DECIDED : UNDECIDED;
 	return VALORI_OK;
+}
+
+const char *vl_maintain_snapshot(const struct vl_env *env, const struct vl_os *os, const struct vl_names *names)
+{
+	struct vl_position live;
+	enum stage stage;
+
+	if (find_stage(env, os, names, &stage, &live, NULL) == VALORI_OK && stage == DECIDED)
+		return names->restored;
+	return exists(os, names->snapshot) ? names->snapshot : NULL;
 }
 
 /* The old files lose their names beside the live one; each has another one in STEM.before-restore-N. */
@@ -141,7 +169,7 @@ static valori_code drop_old(const struct vl_env *env, const struct vl_os *os, co
 }
 
 /* Step 5: the new log is the log; what is left to do is names. */
-static valori_code finish(const struct vl_env *env, const struct vl_os *os, const struct vl_names *names, const char *base,
+static valori_code finish(const struct vl_env *env, const struct vl_os *os, const struct vl_names *names,
 			  const uint8_t log_id[32], valori_error *error)
 {
 	struct vl_head head;
@@ -162,7 +190,7 @@ static valori_code finish(const struct vl_env *env, const struct vl_os *os, cons
 	code = sync_directory(os, names->directory, error);
 	if (code != VALORI_OK)
 		return code;
-	result = os->rename(os->context, base, names->snapshot);
+	result = os->rename(os->context, names->restored, names->snapshot);
 	if (result != 0)
 		return vl_fail_system(error, result, names->snapshot, "cannot be renamed to");
 	return sync_directory(os, names->directory, error);
@@ -186,39 +214,27 @@ static valori_code sweep(const struct vl_env *env, const struct vl_os *os, const
 	return code;
 }
 
-valori_code vl_restore_recover(const struct vl_env *env, const struct vl_os *os, const struct vl_names *names, valori_error *error)
+valori_code vl_maintain_recover(const struct vl_env *env, const struct vl_os *os, const struct vl_names *names, valori_error *error)
 {
-	uint8_t id[32];
 	struct vl_position live;
-	bool found;
-	size_t size;
-	char *base;
-	valori_code code = vl_restore_snapshot(env, os, names, &base, &size, error);
+	enum stage stage;
+	valori_code code = find_stage(env, os, names, &stage, &live, error);
 
 	if (code != VALORI_OK)
 		return code;
-	if (base == NULL)
-		return sweep(env, os, names, error);
-	code = read_header(env, os, names->live, &live, &found, error);
-	if (code == VALORI_OK) {
-		if (found && snapshot_log_id(env, os, base, id) && memcmp(id, live.log_id, 32) == 0)
-			code = finish(env, os, names, base, live.log_id, error);
-		else
-			code = sweep(env, os, names, error);
-	}
-	vl_release(env, base, size);
-	return code;
+	if (stage == DECIDED)
+		return finish(env, os, names, live.log_id, error);
+	return sweep(env, os, names, error);
 }
 
 /* ---- step by step ---- */
 
 static valori_code prepare_names(struct restore *restore, valori_error *error)
 {
-	restore->base = beside(restore->env, &restore->names, ".restore.val", &restore->name_size);
 	restore->live = beside(restore->env, &restore->names, ".restore.log", &restore->name_size);
 	restore->input = beside(restore->env, &restore->names, ".restore.in", &restore->name_size);
 	restore->backup = beside(restore->env, &restore->names, "", &restore->name_size);
-	if (restore->base == NULL || restore->live == NULL || restore->input == NULL || restore->backup == NULL)
+	if (restore->live == NULL || restore->input == NULL || restore->backup == NULL)
 		return vl_fail(error, VALORI_NO_MEMORY, "out of memory");
 	return VALORI_OK;
 }
@@ -242,7 +258,7 @@ static valori_code enter(struct restore *restore, valori_error *error)
 	if (code == VALORI_OK)
 		code = vl_lock_take(os, restore->names.lock, 0, &restore->writer, error);
 	if (code == VALORI_OK)
-		code = vl_restore_recover(restore->env, os, &restore->names, error);
+		code = vl_maintain_recover(restore->env, os, &restore->names, error);
 	return code;
 }
 
@@ -269,7 +285,8 @@ static valori_code check_place(struct restore *restore, valori_error *error)
 	bool found;
 	valori_code code = read_header(restore->env, restore->os, restore->names.live, &live, &found, error);
 
-	if (code != VALORI_OK || !snapshot_log_id(restore->env, restore->os, restore->names.snapshot, id))
+	if (code != VALORI_OK ||
+	    snapshot_log_id(restore->env, restore->os, restore->names.snapshot, id, NULL) != VALORI_OK)
 		return code;
 	if ((found && memcmp(id, live.log_id, 32) == 0) ||
 	    memcmp(id, vl_snapshot_position(restore->source)->log_id, 32) == 0)
@@ -318,7 +335,7 @@ static valori_code write_base(struct restore *restore, valori_error *error)
 	code = vl_snapshot_attach(restore->source, &state, &commitment, &requests, error);
 	if (code == VALORI_OK)
 		code = vl_snapshot_write(restore->env, restore->os, &restore->position, &state, &commitment, &requests,
-					 restore->base, -1, error);
+					 restore->names.restored, -1, error);
 	vl_requests_free(&requests);
 free_commitment:
 	vl_commitment_free(&commitment);
@@ -451,11 +468,11 @@ static valori_code carry_out(struct restore *restore, const char *snapshot, int 
 		return vl_fail_system(error, result, restore->names.live, "cannot be renamed to");
 	code = sync_directory(os, restore->names.directory, error);
 	if (code == VALORI_OK)
-		code = finish(restore->env, os, &restore->names, restore->base, restore->position.log_id, error);
+		code = finish(restore->env, os, &restore->names, restore->position.log_id, error);
 	return code;
 }
 
-valori_code vl_restore(const struct vl_env *env, const struct vl_os *os, const char *log, const char *snapshot, int fd,
+valori_code vl_maintain_restore(const struct vl_env *env, const struct vl_os *os, const char *log, const char *snapshot, int fd,
 		       valori_snapshot_info *out, valori_error *error)
 {
 	struct restore restore = {.env = env, .os = os, .maintenance = -1, .writer = -1};
@@ -477,13 +494,12 @@ valori_code vl_restore(const struct vl_env *env, const struct vl_os *os, const c
 	/* Ends what failed behind the deciding rename and can be ended now; sweeps up what failed before. */
 	if (restore.writer >= 0) {
 		if (code != VALORI_OK)
-			(void)vl_restore_recover(env, os, &restore.names, NULL);
+			(void)vl_maintain_recover(env, os, &restore.names, NULL);
 		(void)drop(os, restore.input, NULL);
 	}
 	vl_lock_release(os, restore.writer);
 	vl_lock_release(os, restore.maintenance);
 	vl_buf_free(&restore.sealed);
-	vl_release(env, restore.base, restore.name_size);
 	vl_release(env, restore.live, restore.name_size);
 	vl_release(env, restore.input, restore.name_size);
 	vl_release(env, restore.backup, restore.name_size);
@@ -495,5 +511,5 @@ valori_code valori_restore(const char *log, const char *snapshot, valori_snapsho
 {
 	if (log == NULL || snapshot == NULL)
 		return vl_fail(error, VALORI_INVALID, "restore: a path is missing");
-	return vl_restore(vl_host_env(), &vl_os_real, log, snapshot, 0, out, error);
+	return vl_maintain_restore(vl_host_env(), &vl_os_real, log, snapshot, 0, out, error);
 }

@@ -46,7 +46,7 @@ static valori_code take_locks(struct trim *trim, valori_error *error)
 	if (code == VALORI_LOCKED)
 		return VALORI_OK;
 	if (code == VALORI_OK && !trim->dry_run)
-		code = vl_restore_recover(trim->env, trim->os, &trim->names, error);
+		code = vl_maintain_recover(trim->env, trim->os, &trim->names, error);
 	return code;
 }
 
@@ -353,7 +353,7 @@ static void trim_free(struct trim *trim)
 	vl_names_free(&trim->names);
 }
 
-valori_code vl_trim(const struct vl_env *env, const struct vl_os *os, const char *log, const char *snapshot, const char *archive,
+valori_code vl_maintain_trim(const struct vl_env *env, const struct vl_os *os, const char *log, const char *snapshot, const char *archive,
 		    bool dry_run, valori_trim_result *out, valori_error *error)
 {
 	struct trim trim = {.env = env, .os = os, .archive = archive, .dry_run = dry_run, .maintenance = -1, .writer = -1};
@@ -393,5 +393,5 @@ valori_code valori_trim(const char *log, const char *snapshot, const char *archi
 {
 	if (log == NULL || snapshot == NULL || out == NULL)
 		return vl_fail(error, VALORI_INVALID, "trim: a path or the result is missing");
-	return vl_trim(vl_host_env(), &vl_os_real, log, snapshot, archive, dry_run != 0, out, error);
+	return vl_maintain_trim(vl_host_env(), &vl_os_real, log, snapshot, archive, dry_run != 0, out, error);
 }

@@ -94,21 +94,16 @@ static bool start_with(struct store *store, const char *path, struct vl_reader *
 static valori_code replay(struct store *store, struct vl_reader **reader, const struct vl_reader_options *options,
 			  valori_error *error)
 {
-	const char *snapshot = store->names.snapshot;
+	const char *snapshot = vl_maintain_snapshot(&memory.env, &faultless.os, &store->names);
 	struct vl_commit commit;
-	char *restored;
-	size_t size;
 	valori_code code = vl_reader_open(&memory.env, &faultless.os, options, reader, error);
 
 	if (code != VALORI_OK)
 		return code;
 	store->base = vl_reader_base(*reader)->height;
 	sample_init(&store->sample, &memory.env, vl_reader_base(*reader)->dim, 1);
-	must(vl_restore_snapshot(&memory.env, &faultless.os, &store->names, &restored, &size, error), error, "name");
-	if (!start_with(store, snapshot, *reader) && (restored == NULL || !start_with(store, restored, *reader)) &&
-	    store->base != 0)
+	if ((snapshot == NULL || !start_with(store, snapshot, *reader)) && store->base != 0)
 		code = vl_fail(error, VALORI_UNKNOWABLE, "no snapshot for event %llu", (unsigned long long)store->base);
-	vl_release(&memory.env, restored, restored == NULL ? 0 : size);
 	while (code == VALORI_OK) {
 		code = vl_reader_next(*reader, &commit, error);
 		if (code == VALORI_OK)
@@ -171,7 +166,7 @@ static valori_code store_write(struct store *store, const char *path, valori_err
 	if (code == VALORI_OK)
 		code = vl_lock_take(&faultless.os, store->names.lock, WRITER, &store->lock, error);
 	if (code == VALORI_OK)
-		code = vl_restore_recover(&memory.env, &faultless.os, &store->names, error);
+		code = vl_maintain_recover(&memory.env, &faultless.os, &store->names, error);
 	if (code == VALORI_OK && access(store->names.live, F_OK) != 0) {
 		struct sample born;
 
@@ -276,10 +271,12 @@ static int copy_one(void *argument, const char *name)
 {
 	const struct copy *copy = argument;
 	char from[300], to[300];
+	struct stat found;
 
 	snprintf(from, sizeof(from), "%s/%s", copy->from, name);
 	snprintf(to, sizeof(to), "%s/%s", copy->to, name);
-	copy_file(from, to);
+	if (stat(from, &found) == 0 && S_ISREG(found.st_mode))
+		copy_file(from, to);
 	return 0;
 }
 
@@ -388,7 +385,7 @@ static void make_store(unsigned commits)
 static valori_code trim(const char *snapshot, const char *archive, bool dry_run, valori_trim_result *result)
 {
 	valori_error error = {0};
-	valori_code code = vl_trim(&memory.env, &faultless.os, "store", snapshot, archive, dry_run, result, &error);
+	valori_code code = vl_maintain_trim(&memory.env, &faultless.os, "store", snapshot, archive, dry_run, result, &error);
 
 	if (code != VALORI_OK)
 		printf("# %s\n", error.message);
@@ -529,7 +526,7 @@ static void test_archive(void)
 		before = look_at("store", NULL);
 		os.link = copies ? other_device : faultless.os.link;
 		/* The second rotation of the live segment must link, so the copies are of those that are sealed already. */
-		check_u64(vl_trim(&memory.env, &os, "store", copies ? "middle.val" : "end.val", "archive", false, &done, &error),
+		check_u64(vl_maintain_trim(&memory.env, &os, "store", copies ? "middle.val" : "end.val", "archive", false, &done, &error),
 			  VALORI_OK, copies ? "segments are copied to an archive on another device" : "segments are moved to an archive");
 		check(done.segments > 0 && count_files("archive/*") == done.segments, "they are all there, and nothing else");
 		copy_file(copies ? "middle.val" : "end.val", "store/snapshot.val");
@@ -576,7 +573,7 @@ static void test_trim_faults(void)
 			faults_init(&faults);
 			faults.fail_at = at;
 			faults.crash = mode & 1;
-			code = vl_trim(&memory.env, &faults.os, "store", "end.val", mode & 2 ? "archive" : NULL, false, &done, NULL);
+			code = vl_maintain_trim(&memory.env, &faults.os, "store", "end.val", mode & 2 ? "archive" : NULL, false, &done, NULL);
 			failures += code != VALORI_OK;
 			leaks += faults.open != 0 || memory.blocks != blocks;
 			after = look_at("store", NULL);
@@ -592,7 +589,7 @@ static void test_trim_faults(void)
 			reported = wrong;
 			if (faults.calls < at)
 				break;
-			stuck += vl_trim(&memory.env, &faultless.os, "store", "end.val", mode & 2 ? "archive" : NULL, false, &done, NULL) !=
+			stuck += vl_maintain_trim(&memory.env, &faultless.os, "store", "end.val", mode & 2 ? "archive" : NULL, false, &done, NULL) !=
 					 VALORI_OK ||
 				 done.base_height != before.height;
 		}
@@ -608,7 +605,7 @@ static void test_trim_faults(void)
 static valori_code restore(const struct vl_os *os, const char *log, const char *snapshot, valori_snapshot_info *info)
 {
 	valori_error error = {0};
-	valori_code code = vl_restore(&memory.env, os, log, snapshot, -1, info, &error);
+	valori_code code = vl_maintain_restore(&memory.env, os, log, snapshot, -1, info, &error);
 
 	if (code != VALORI_OK)
 		printf("# %s\n", error.message);
@@ -663,7 +660,7 @@ static void test_restore_stream(void)
 	valori_error error;
 	struct look after, cut;
 
-	check_u64(vl_restore(&memory.env, &faultless.os, "fresh", "-", fd, NULL, &error), VALORI_OK, "a store is restored from a stream");
+	check_u64(vl_maintain_restore(&memory.env, &faultless.os, "fresh", "-", fd, NULL, &error), VALORI_OK, "a store is restored from a stream");
 	after = look_at("fresh", NULL);
 	check(after.code == VALORI_OK && count_files("fresh/*restore*") == 0, "and nothing else is left of it");
 	close(fd);
@@ -671,7 +668,7 @@ static void test_restore_stream(void)
 	if (truncate("cut.val", 20000) != 0)
 		exit(1);
 	fd = open("cut.val", O_RDONLY);
-	check_u64(vl_restore(&memory.env, &faultless.os, "fresh", "-", fd, NULL, &error), VALORI_DAMAGED, "a stream that ends early is refused");
+	check_u64(vl_maintain_restore(&memory.env, &faultless.os, "fresh", "-", fd, NULL, &error), VALORI_DAMAGED, "a stream that ends early is refused");
 	cut = look_at("fresh", NULL);
 	check(same_log(&after, &cut) && count_files("fresh/*restore*") == 0, "and the store is as it was");
 	close(fd);
@@ -709,9 +706,33 @@ static void test_restore_refused(void)
 	      "after all that the store is as it was");
 }
 
+/* The directory as a process left it that ended right behind the deciding rename: whatever fails in what ends it, the new store is not lost. */
+static unsigned count_lost(const struct look *middle)
+{
+	unsigned lost = 0;
+
+	copy_files("store", "decided");
+	for (uint64_t at = 1;; at++) {
+		struct vl_names names;
+		struct faults faults;
+		struct look seen;
+
+		copy_files("decided", "store");
+		faults_init(&faults);
+		faults.fail_at = at;
+		must(vl_names_init(&names, &vl_os_real, "store", NULL), &(valori_error){0}, "names");
+		(void)vl_maintain_recover(&memory.env, &faults.os, &names, NULL);
+		vl_names_free(&names);
+		seen = look_at("store", NULL);
+		lost += !same_state(&seen, middle);
+		if (faults.calls < at)
+			return lost;
+	}
+}
+
 static void test_restore_faults(void)
 {
-	unsigned wrong = 0, reported = 0, stuck = 0, leaks = 0, lied = 0, old = 0, new = 0, sealed;
+	unsigned wrong = 0, reported = 0, stuck = 0, leaks = 0, lied = 0, old = 0, new = 0, new_before, sealed, lost = 1;
 	struct look before, middle;
 
 	make_store(3);
@@ -720,16 +741,17 @@ static void test_restore_faults(void)
 	{
 		valori_trim_result done;
 
-		must(vl_trim(&memory.env, &faultless.os, "store", "end.val", NULL, false, &done, NULL), &(valori_error){0}, "trim");
+		must(vl_maintain_trim(&memory.env, &faultless.os, "store", "end.val", NULL, false, &done, NULL), &(valori_error){0}, "trim");
 	}
 	grow("store", 10, 40, 12);
 	before = look_at("store", NULL);
 	sealed = count_files("store/events-*.log");
-	must(vl_restore(&memory.env, &faultless.os, "fresh", "middle.val", -1, NULL, NULL), &(valori_error){0}, "restore");
+	must(vl_maintain_restore(&memory.env, &faultless.os, "fresh", "middle.val", -1, NULL, NULL), &(valori_error){0}, "restore");
 	middle = look_at("fresh", NULL);
 	scratch_clear("fresh");
 	copy_files("store", "kept");
 	for (int crash = 0; crash < 2; crash++) {
+		new_before = new;
 		for (uint64_t at = 1;; at++) {
 			struct faults faults;
 			int64_t blocks = memory.blocks;
@@ -742,13 +764,17 @@ static void test_restore_faults(void)
 			faults_init(&faults);
 			faults.fail_at = at;
 			faults.crash = crash;
-			code = vl_restore(&memory.env, &faults.os, "store", "middle.val", -1, NULL, NULL);
+			code = vl_maintain_restore(&memory.env, &faults.os, "store", "middle.val", -1, NULL, NULL);
 			leaks += faults.open != 0 || memory.blocks != blocks;
 			/* A reader sees one of the two, */
 			seen = look_at("store", NULL);
 			wrong += !(same_state(&seen, &before) && same_log(&seen, &before)) &&
-				 !(same_state(&seen, &middle) && !same_log(&seen, &before));
+				 !(same_state(&seen, &middle) && !same_log(&seen, &before) && seen.base == middle.base);
 			lied += code == VALORI_OK && !same_state(&seen, &middle);
+			if (crash && new == new_before && !same_log(&seen, &before)) {
+				lost = count_lost(&middle);
+				copy_files("decided", "store");
+			}
 			old += same_log(&seen, &before);
 			new += !same_log(&seen, &before);
 			/* and a writer the same, which ends what was begun or sweeps it away. */
@@ -765,7 +791,7 @@ static void test_restore_faults(void)
 			reported = wrong;
 			if (faults.calls < at)
 				break;
-			stuck += vl_restore(&memory.env, &faultless.os, "store", "middle.val", -1, NULL, NULL) != VALORI_OK;
+			stuck += vl_maintain_restore(&memory.env, &faultless.os, "store", "middle.val", -1, NULL, NULL) != VALORI_OK;
 			recovered = look_at("store", NULL);
 			stuck += !same_state(&recovered, &middle);
 		}
@@ -774,6 +800,7 @@ static void test_restore_faults(void)
 	check(old > 50 && new > 5 && sealed > 0, "both sides of the deciding rename are seen");
 	check_u64(wrong, 0, "whichever call of a restore fails: readers and writers find the old store, or the new one");
 	check_u64(lied, 0, "success is said of the new one only");
+	check_u64(lost, 0, "whichever call fails of what ends an interrupted restore: the new store is there");
 	check_u64(stuck, 0, "the next restore succeeds");
 	check_u64(leaks, 0, "no descriptor and no memory is lost");
 }

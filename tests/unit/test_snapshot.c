@@ -654,6 +654,40 @@ static void test_faults(void)
 	free(new.data);
 }
 
+static uint64_t lie_at;
+
+/* Writes a wrong byte, and says that all is well. */
+static int64_t lying_pwrite(void *context, int fd, const void *data, size_t size, uint64_t offset)
+{
+	int64_t count = vl_os_real.pwrite(context, fd, data, size, offset);
+	uint8_t wrong;
+
+	if (lie_at >= offset && lie_at < offset + size) {
+		wrong = ((const uint8_t *)data)[lie_at - offset] ^ 4;
+		vl_os_real.pwrite(context, fd, &wrong, 1, lie_at);
+	}
+	return count;
+}
+
+static void test_lying_disk(void)
+{
+	struct sample sample;
+	struct vl_os os = vl_os_real;
+	unsigned wrong = 0;
+
+	sample_init(&sample, &memory.env, 4, 33);
+	sample_grow(&sample, 10, 20);
+	os.pwrite = lying_pwrite;
+	for (lie_at = 40; lie_at < 60000; lie_at += 3111) {
+		valori_error error;
+
+		wrong += write_sample(&sample, &os, "lie.val", &error) != VALORI_DAMAGED;
+		wrong += exists("lie.val") || exists("lie.val.new");
+	}
+	check_u64(wrong, 0, "what is not read back as it was written gets no name");
+	sample_free(&sample);
+}
+
 static void test_other_writer(void)
 {
 	struct sample sample;
@@ -703,6 +737,7 @@ int main(void)
 	test_garbage();
 	test_versions();
 	test_faults();
+	test_lying_disk();
 	test_other_writer();
 	test_without_vectors();
 	check(memory.blocks == 0 && memory.wrong == 0, "all memory is given back");
