@@ -166,9 +166,9 @@ static valori_code take_metadata(valori_batch *batch, struct vl_op *kept, const 
 	return code;
 }
 
-/* Is the reference one that this kind of operation can have? made says what an operation must make to be referred to. */
+/* Is the reference one that this kind of operation can have? makes: is it what an operation of this kind makes? */
 static valori_code take_ref(valori_batch *batch, struct vl_ref *kept, const valori_ref *ref, const char *what, bool is_needed,
-			    bool is_record, bool (*makes)(uint8_t kind), valori_error *error)
+			    bool has_key, bool (*makes)(uint8_t kind), valori_error *error)
 {
 	valori_code code;
 
@@ -185,8 +185,8 @@ static valori_code take_ref(valori_batch *batch, struct vl_ref *kept, const valo
 		kept->kind = VALORI_REF_NONE;
 		return is_needed ? vl_fail(error, VALORI_INVALID, "%s: not given", what) : VALORI_OK;
 	case VALORI_REF_KEY:
-		if (!is_record)
-			return vl_fail(error, VALORI_INVALID, "%s: only records have keys", what);
+		if (!has_key)
+			return vl_fail(error, VALORI_INVALID, "%s: has no key", what);
 		code = check_key(what, ref->key, ref->key_size, error);
 		if (code != VALORI_OK)
 			return code;
@@ -349,8 +349,9 @@ static valori_code take_fields(valori_batch *batch, struct vl_op *kept, const va
 	case VALORI_OP_NODE_DELETE:
 		return take_ref(batch, &kept->from, &op->from, "node", true, false, makes_node, error);
 	case VALORI_OP_EDGE_CREATE:
-		code = take_ref(batch, &kept->from, &op->from, "from", true, false, makes_node, error);
-		return code != VALORI_OK ? code : take_ref(batch, &kept->to, &op->to, "to", true, false, makes_node, error);
+		/* The key of a record stands for its first node. */
+		code = take_ref(batch, &kept->from, &op->from, "from", true, true, makes_node, error);
+		return code != VALORI_OK ? code : take_ref(batch, &kept->to, &op->to, "to", true, true, makes_node, error);
 	case VALORI_OP_EDGE_DELETE:
 		return take_ref(batch, &kept->from, &op->from, "edge", true, false, makes_edge, error);
 	case VALORI_OP_META_SET:
@@ -461,6 +462,7 @@ static void add_job(valori_batch *batch, size_t place, size_t size, size_t hash,
 
 static void add_jobs(valori_batch *batch, const struct vl_op *op)
 {
+	const struct vl_ref *refs[] = {&op->target, &op->from, &op->to};
 	size_t salt = op->is_salted ? VL_SALT_SIZE : 0;
 
 	if (op->key_size > 0)
@@ -468,8 +470,9 @@ static void add_jobs(valori_batch *batch, const struct vl_op *op)
 	if (op->metadata_size != VL_ABSENT)
 		add_job(batch, op->metadata - salt, op->metadata_size + salt, op->metadata_hash,
 			op->kind == VALORI_OP_META_SET ? VL_HASH_META_VALUE : VL_HASH_METADATA);
-	if (op->target.kind == VALORI_REF_KEY)
-		add_job(batch, op->target.key, op->target.key_size, op->target.hash, VL_HASH_KEY);
+	for (size_t i = 0; i < 3; i++)
+		if (refs[i]->kind == VALORI_REF_KEY)
+			add_job(batch, refs[i]->key, refs[i]->key_size, refs[i]->hash, VL_HASH_KEY);
 }
 
 /* Runs the jobs of one context, equal sizes that follow one another together. */

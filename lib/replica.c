@@ -29,47 +29,45 @@ void vl_replica_init_blind(struct vl_replica *replica, const struct vl_env *env,
 	replica->is_blind = true;
 }
 
-/* Each part is freed only when it was made: what stands stays zero until then. */
-valori_code vl_replica_init(struct vl_replica *replica, const struct vl_env *env, uint32_t dim, uint32_t flags, valori_error *error)
+/* What was not begun is zero, and freeing that does nothing; what failed half way is freed like the rest. */
+static valori_code init_state(struct vl_replica *replica, const struct vl_env *env, uint32_t dim, uint32_t flags, valori_error *error)
 {
 	valori_code code;
 
 	init_buffers(replica, env, dim);
-	replica->is_blind = true;
 	code = vl_pool_new(env, &replica->pool, error);
+	if (code == VALORI_OK)
+		code = vl_state_init(&replica->state, replica->pool, dim, flags, error);
+	if (code == VALORI_OK)
+		code = vl_commitment_init(&replica->commitment, replica->pool, error);
+	if (code == VALORI_OK)
+		code = vl_requests_init(&replica->requests, replica->pool, error);
 	if (code != VALORI_OK)
-		goto fail;
-	code = vl_state_init(&replica->state, replica->pool, dim, flags, error);
+		vl_replica_free(replica);
+	return code;
+}
+
+valori_code vl_replica_init(struct vl_replica *replica, const struct vl_env *env, uint32_t dim, uint32_t flags, valori_error *error)
+{
+	valori_code code = init_state(replica, env, dim, flags, error);
+
 	if (code != VALORI_OK)
-		goto fail;
-	code = vl_commitment_init(&replica->commitment, replica->pool, error);
-	if (code != VALORI_OK) {
-		vl_state_free(&replica->state);
-		goto fail;
-	}
-	code = vl_requests_init(&replica->requests, replica->pool, error);
-	if (code != VALORI_OK) {
-		vl_commitment_free(&replica->commitment);
-		vl_state_free(&replica->state);
-		goto fail;
-	}
-	replica->is_blind = false;
+		return code;
 	code = vl_commitment_update(&replica->commitment, &replica->state, replica->root, error);
 	if (code != VALORI_OK)
-		goto fail;
-	return VALORI_OK;
-fail:
-	vl_replica_free(replica);
+		vl_replica_free(replica);
 	return code;
 }
 
 static void free_state(struct vl_replica *replica)
 {
-	if (!replica->is_blind) {
+	if (replica->requests.entries.pool != NULL)
 		vl_requests_free(&replica->requests);
-		vl_commitment_free(&replica->commitment);
-		vl_state_free(&replica->state);
-	}
+	vl_commitment_free(&replica->commitment);
+	vl_state_free(&replica->state);
+	memset(&replica->requests, 0, sizeof(replica->requests));
+	memset(&replica->commitment, 0, sizeof(replica->commitment));
+	memset(&replica->state, 0, sizeof(replica->state));
 	vl_pool_free(replica->pool);
 	replica->pool = NULL;
 }
@@ -87,25 +85,27 @@ void vl_replica_free(struct vl_replica *replica)
 	replica->is_blind = true;
 }
 
-valori_code vl_replica_attach(struct vl_replica *replica, const struct vl_snapshot *snapshot, valori_error *error)
+valori_code vl_replica_attach(struct vl_replica *replica, const struct vl_snapshot *snapshot, uint32_t flags,
+			      valori_error *error)
 {
 	const struct vl_position *position = vl_snapshot_position(snapshot);
 	const struct vl_env *env = replica->env;
 	void (*applied)(void *, const struct vl_commit *) = replica->applied;
 	void *context = replica->context;
-	uint32_t flags = replica->is_blind ? VL_STATE_NO_VECTORS : replica->state.flags;
 	valori_code code;
 
-	/* A state that is to be attached must be new. */
+	/* The sections become the first chunks of arrays that are new. */
 	vl_replica_free(replica);
-	code = vl_replica_init(replica, env, position->dim, flags, error);
+	code = init_state(replica, env, position->dim, flags, error);
 	if (code != VALORI_OK)
 		return code;
 	replica->applied = applied;
 	replica->context = context;
 	code = vl_snapshot_attach(snapshot, &replica->state, &replica->commitment, &replica->requests, error);
-	if (code != VALORI_OK)
+	if (code != VALORI_OK) {
+		vl_replica_free(replica);
 		return code;
+	}
 	memcpy(replica->root, position->state_root, VL_HASH_SIZE);
 	replica->applied_height = position->height;
 	replica->applied_commits = position->frontier.size;
@@ -132,6 +132,9 @@ void vl_replica_abort(struct vl_replica *replica)
 	vl_state_abort(&replica->state);
 	vl_requests_abort(&replica->requests);
 	vl_state_clean(&replica->state);
+	vl_buf_clear(&replica->kept);
+	vl_buf_clear(&replica->commits);
+	replica->kept_events = 0;
 }
 
 /* ---- Faults ---- */

@@ -40,8 +40,9 @@ valori_code vl_replica_init(struct vl_replica *replica, const struct vl_env *env
 /* Without a state. */
 void vl_replica_init_blind(struct vl_replica *replica, const struct vl_env *env, uint32_t dim);
 void vl_replica_free(struct vl_replica *replica);
-/* The state of a snapshot in place of the empty one; the snapshot must outlive it. */
-valori_code vl_replica_attach(struct vl_replica *replica, const struct vl_snapshot *snapshot, valori_error *error);
+/* The state of a snapshot in place of the one there was, or of none; the snapshot must outlive it. flags: as vl_state_init. */
+valori_code vl_replica_attach(struct vl_replica *replica, const struct vl_snapshot *snapshot, uint32_t flags,
+			      valori_error *error);
 
 /*
  * Takes in the next commit; it may be checked in a later call. MISMATCH: a commit is not what it says, error names file, offset, event (and
