@@ -25,9 +25,6 @@ struct vl_version {
 };
 const struct vl_version *vl_engine_version(const valori_view *view);
 
-/* The public counts of a state at a position; what concerns how a store was opened is left as it is. */
-void vl_engine_describe(const struct vl_position *position, const struct vl_state *state, valori_info *out);
-
 /*
  * valori_replicate: one whole commit of the log whose base is given. tree_root is that log's after the commit.
  */
