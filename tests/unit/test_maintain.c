@@ -735,18 +735,18 @@ static void test_restore_faults(void)
 	unsigned wrong = 0, reported = 0, stuck = 0, leaks = 0, lied = 0, old = 0, new = 0, new_before, sealed, lost = 1;
 	struct look before, middle;
 
-	make_store(3);
-	/* Trimmed, so that the old store needs its snapshot, and the new one another. */
-	copy_file("end.val", "store/snapshot.val");
+	make_store(10);
+	/* Trimmed, so that the old store needs its snapshot, and the new one another; with segments from before the new one's base. */
+	copy_file("middle.val", "store/snapshot.val");
 	{
 		valori_trim_result done;
 
-		must(vl_maintain_trim(&memory.env, &faultless.os, "store", "end.val", NULL, false, &done, NULL), &(valori_error){0}, "trim");
+		must(vl_maintain_trim(&memory.env, &faultless.os, "store", "middle.val", NULL, false, &done, NULL), &(valori_error){0}, "trim");
 	}
-	grow("store", 10, 40, 12);
+	grow("store", 1, 10, 12);
 	before = look_at("store", NULL);
 	sealed = count_files("store/events-*.log");
-	must(vl_maintain_restore(&memory.env, &faultless.os, "fresh", "middle.val", -1, NULL, NULL), &(valori_error){0}, "restore");
+	must(vl_maintain_restore(&memory.env, &faultless.os, "fresh", "end.val", -1, NULL, NULL), &(valori_error){0}, "restore");
 	middle = look_at("fresh", NULL);
 	scratch_clear("fresh");
 	copy_files("store", "kept");
@@ -764,7 +764,7 @@ static void test_restore_faults(void)
 			faults_init(&faults);
 			faults.fail_at = at;
 			faults.crash = crash;
-			code = vl_maintain_restore(&memory.env, &faults.os, "store", "middle.val", -1, NULL, NULL);
+			code = vl_maintain_restore(&memory.env, &faults.os, "store", "end.val", -1, NULL, NULL);
 			leaks += faults.open != 0 || memory.blocks != blocks;
 			/* A reader sees one of the two, */
 			seen = look_at("store", NULL);
@@ -791,13 +791,13 @@ static void test_restore_faults(void)
 			reported = wrong;
 			if (faults.calls < at)
 				break;
-			stuck += vl_maintain_restore(&memory.env, &faultless.os, "store", "middle.val", -1, NULL, NULL) != VALORI_OK;
+			stuck += vl_maintain_restore(&memory.env, &faultless.os, "store", "end.val", -1, NULL, NULL) != VALORI_OK;
 			recovered = look_at("store", NULL);
 			stuck += !same_state(&recovered, &middle);
 		}
 	}
 	printf("# %u times the old store, %u times the new one\n", old, new);
-	check(old > 50 && new > 5 && sealed > 0, "both sides of the deciding rename are seen");
+	check(old > 50 && new > 5 && sealed > 0 && before.base > 0 && before.base < middle.base, "both sides of the deciding rename are seen");
 	check_u64(wrong, 0, "whichever call of a restore fails: readers and writers find the old store, or the new one");
 	check_u64(lied, 0, "success is said of the new one only");
 	check_u64(lost, 0, "whichever call fails of what ends an interrupted restore: the new store is there");
