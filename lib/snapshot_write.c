@@ -351,7 +351,9 @@ static valori_code open_temporary(const struct vl_os *os, const char *path, int 
 			return vl_snapshot_io(path, result, "cannot be locked", error);
 		}
 		if (os->stat_path(os->context, path, &named) == 0 && named.inode == opened.inode && named.device == opened.device) {
-			result = os->truncate(os->context, fd, 0);
+			/* Not when it is new: ext4 would write all out at close, before the sync asks for it. */
+			if (opened.size != 0)
+				result = os->truncate(os->context, fd, 0);
 			*out_fd = fd;
 			if (result == 0)
 				return VALORI_OK;
