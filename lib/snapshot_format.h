@@ -69,7 +69,7 @@ uint64_t vl_snapshot_claimed_size(const uint8_t data[VL_SNAPSHOT_HEADER]);
 
 /* Digests of all sections, and zeros between them: OK or DAMAGED. */
 valori_code vl_snapshot_check_bytes(const struct vl_snapshot *snapshot, valori_error *error);
-/* Is the file what would be written from what is attached to it? OK, or DAMAGED with the first byte that is not. */
+/* Is the file, whose digests were found right, what would be written from what is attached to it? OK, or DAMAGED with the first byte that is not. */
 valori_code vl_snapshot_compare(const struct vl_snapshot *snapshot, const struct vl_state *state,
 				const struct vl_commitment *commitment, const struct vl_requests *requests, valori_error *error);
 /* DAMAGED with this offset: "NAME: offset N: fact". */

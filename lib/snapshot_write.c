@@ -12,7 +12,7 @@ enum sink {
 	SINK_NOWHERE, /* for the digests only */
 	SINK_FILE,    /* at their offsets; the header goes last */
 	SINK_STREAM,  /* in order: the digests must be known */
-	SINK_COMPARE  /* with a mapped file */
+	SINK_COMPARE  /* with a mapped file, whose digests are known to be right */
 };
 
 struct source {
@@ -115,7 +115,7 @@ static void put_zeros(struct output *output, uint64_t size)
 static void part_begin(struct output *output)
 {
 	vl_blake3_init(&output->hash, output->env->kernels, VL_HASH_PLAIN);
-	output->is_hashing = true;
+	output->is_hashing = output->sink == SINK_NOWHERE || output->sink == SINK_FILE;
 }
 
 static void part_end(struct output *output)
@@ -123,16 +123,15 @@ static void part_end(struct output *output)
 	struct vl_part *part = &output->head->parts[output->part];
 
 	flush(output);
-	output->is_hashing = false;
 	if (output->code != VALORI_OK)
 		return;
 	if (output->offset != part->offset + part->size) {
 		fail_at(output, output->offset, "a section has another size than its count says");
 		return;
 	}
-	/* A stream has its header behind it already, with these digests. */
-	if (output->sink != SINK_STREAM)
+	if (output->is_hashing)
 		vl_blake3_final(&output->hash, part->digest);
+	output->is_hashing = false;
 	put_zeros(output, vl_snapshot_align(output->offset) - output->offset);
 	flush(output);
 	output->part++;
@@ -184,7 +183,7 @@ static void put_parts(struct output *output, const struct source *source)
 	advance(output, VL_PART_REQUEST_BUCKETS);
 	put_array(output, &source->requests->buckets);
 	advance(output, VL_PARTS);
-	output->is_hashing = false;
+	output->is_hashing = false; /* of what follows the last section */
 }
 
 static void put_header(struct output *output)
@@ -266,6 +265,8 @@ valori_code vl_snapshot_compare(const struct vl_snapshot *snapshot, const struct
 		code = vl_snapshot_damaged(snapshot->path, 0, "not in canonical layout", error);
 	if (code == VALORI_OK)
 		code = output_init(&output, snapshot->env, snapshot->os, SINK_COMPARE, snapshot->path, head, error);
+	for (unsigned at = 0; at < VL_PARTS; at++)
+		memcpy(head->parts[at].digest, snapshot->head.parts[at].digest, VL_HASH_SIZE);
 	if (code == VALORI_OK) {
 		output.compared = snapshot->data;
 		put_parts(&output, &source);
