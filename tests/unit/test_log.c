@@ -1215,7 +1215,8 @@ static void test_half_restore(void)
 	check(read_store(false, &commits, &torn) == VALORI_OK && commits == 0,
 	      "a log that begins with its live file is nothing else");
 	vl_reader_open(env, &disk, &(struct vl_reader_options){.path = "z"}, &reader, &error);
-	check(vl_reader_base(reader)->height == 7 && vl_reader_segments(reader) == 1, "its base is that of the live file");
+	check(vl_reader_base(reader)->height == 7 && vl_reader_segments(reader) == 1,
+	      "its base is that of the live file");
 	check(vl_reader_seek(reader, old_end, &error) == VALORI_NOT_FOUND, "events of the old log are not in it");
 	vl_reader_close(reader);
 	poke("z/events.log", VL_SEGMENT_HEADER, "torn", 4);
@@ -1750,6 +1751,89 @@ static void test_sealed(void)
 	writer_options.segment_size = 1 << 20;
 }
 
+/* Does something bad to a file. */
+static void spoil(const char *path, uint64_t *seed)
+{
+	uint64_t size = size_of(path), at;
+	uint8_t bytes[64];
+
+	if (size == VALORI_NONE)
+		return;
+	at = size == 0 ? 0 : check_random(seed) % size;
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(check_random(seed) & (size % 2 ? 0xff : 0));
+	switch (check_random(seed) % 6) {
+	case 0:
+		cut(path, at);
+		break;
+	case 1:
+		vl_os_real.unlink(NULL, path);
+		break;
+	case 2:
+		poke(path, size, bytes, 1 + check_random(seed) % sizeof(bytes));
+		break;
+	case 3:
+		poke(path, at, bytes, 1);
+		break;
+	default:
+		poke(path, at, bytes, 1 + check_random(seed) % sizeof(bytes));
+	}
+}
+
+/*
+ * Whatever happens to the files: what is read is what was written, up to where it ends; and what can be opened,
+ * works.
+ */
+static void test_spoiled(void)
+{
+	uint64_t seed = 4711, foreign = 0, broken = 0, sound = 0, repaired = 0, rounds = check_long() ? 20000 : 500;
+	uint64_t commits, torn;
+
+	history_new(19);
+	for (uint32_t i = 0; i < 40; i++)
+		history_add(1 + i % 4, i % 5);
+	writer_options.segment_size = 4096 + 1500;
+	make_log("spoil", 20);
+	for (uint64_t round = 0; round < rounds; round++) {
+		struct vl_writer *writer;
+		valori_code code;
+
+		copy_directory("spoil", "spoiled");
+		use("spoiled");
+		for (uint64_t times = 1 + check_random(&seed) % 2; times > 0; times--)
+			switch (check_random(&seed) % 4) {
+			case 0:
+				spoil(names.head, &seed);
+				break;
+			case 1:
+				spoil("spoiled/events-00000000000000000000.log", &seed);
+				break;
+			default:
+				spoil(names.live, &seed);
+			}
+		if (!exists("spoiled/events-00000000000000000000.log")) /* trimmed: it does not begin with commit 0 */
+			continue;
+		for (int ignore_head = 0; ignore_head < 2; ignore_head++) {
+			code = read_store(ignore_head, &commits, &torn);
+			foreign += code == VALORI_MISMATCH;
+			sound += code == VALORI_OK;
+		}
+		if (code != VALORI_OK)
+			continue;
+		repaired++;
+		if (writer_open(&writer, NULL) != VALORI_OK || vl_writer_close(writer, &error) != VALORI_OK ||
+		    !survives(commits)) {
+			printf("# round %llu: %s\n", (unsigned long long)round, error.message);
+			broken++;
+		}
+	}
+	check_u64(foreign, 0, "spoiled files never show what was not written");
+	check_u64(broken, 0, "and what still opens can be written");
+	check(sound > rounds / 4 && repaired > rounds / 8, "some were spoiled harmlessly (%llu, %llu)",
+	      (unsigned long long)sound, (unsigned long long)repaired);
+	writer_options.segment_size = 1 << 20;
+}
+
 int main(void)
 {
 	scratch_enter();
@@ -1775,6 +1859,7 @@ int main(void)
 	test_lock();
 	test_follow();
 	test_sealed();
+	test_spoiled();
 	vl_names_free(&names);
 	vl_buf_free(&history.bytes);
 	free(history.after);
