@@ -642,7 +642,8 @@ valori_code vl_log_sealed(const struct vl_env *env, const struct vl_os *os, cons
 	code = vl_segment_header_decode(header, names->live, env->kernels, &start, error);
 	if (code == VALORI_OK)
 		code = vl_sealed_list(os, names->directory, names->stem, &list, error);
-	if (code == VALORI_OK && start.frontier.size == 0) /* the log begins with the live one: the others are not its own */
+	/* The log begins with the live segment: the others are not its own. */
+	if (code == VALORI_OK && start.frontier.size == 0)
 		vl_buf_clear(&list);
 	for (size_t at = 0; code == VALORI_OK && at + 8 <= list.size; at += 8) {
 		uint64_t first_event, end_event = start.height;
