@@ -45,7 +45,7 @@ static int replicate_all(valori *store, valori_log *log, const valori_when *at)
 	}
 	if (code != VALORI_OK && code != VALORI_END)
 		return tool_fail(&error);
-	if (valori_get_info(store, &info, &error) != VALORI_OK)
+	if (valori_flush(store, &error) != VALORI_OK || valori_get_info(store, &info, &error) != VALORI_OK)
 		return tool_fail(&error);
 	if (!is_reached(at, &info))
 		return tool_trouble(TOOL_NO, "standard input: ends at height %llu, before the moment asked for",

@@ -170,8 +170,7 @@ uint64_t valori_log_torn_size(const valori_log *log)
 
 valori_code valori_log_header(valori_log *log, uint8_t out[4096], valori_error *error)
 {
-	if (!log->has_commit)
-		return vl_fail(error, VALORI_INVALID, "no commit was given last");
+	(void)error;
 	vl_segment_header_encode(&log->before, log->env->kernels, out);
 	return VALORI_OK;
 }

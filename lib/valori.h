@@ -466,7 +466,8 @@ valori_code valori_log_find(valori_log *log, const valori_when *when, uint64_t *
  */
 valori_code valori_log_next(valori_log *log, valori_commit_view *out, valori_error *error);
 uint64_t valori_log_torn_size(const valori_log *log); /* [own] */
-/* The 4096-byte header of a log stream that starts with the commit that valori_log_next gave last. [own] */
+/* The 4096-byte header of a log stream that starts with the commit that valori_log_next gave last; when it gave none, or END,
+ * of one that starts here, and holds nothing yet. [own] */
 valori_code valori_log_header(valori_log *log, uint8_t out[4096], valori_error *error);
 
 typedef enum valori_event_type {

@@ -104,8 +104,8 @@ words() {
 	need zsh
 	zsh -n completions/_valori
 	for tool in $(tools); do
-		diff <(words "$tool") <(zsh -fc 'function _arguments { print -rl -- "$@" }
+		diff <(words "$tool") <(zsh -fc 'function _arguments { print -rl -- "${@:#-[sS]}" }
 			service=$1; . completions/_valori' zsh "$tool" |
-			grep -E '^(\([^)]*\))?[*]?-' | sed -E 's/^\([^)]*\)//; s/^[*]//; s/[[=+].*//; s/-$//' | sort -u)
+			grep -E '^(\([^)]*\))?[*]?-' | sed -E 's/^\([^)]*\)//; s/^[*]//; s/[=+[].*//; s/-$//' | sort -u)
 	done
 }

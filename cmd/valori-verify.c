@@ -1,0 +1,314 @@
+/* valori-verify - proves that an event log, a snapshot, or both against each other are what they should be. */
+#include "tool.h"
+
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { OPT_EXPECT, OPT_EXPECTED_HASH, OPT_SNAPSHOT, OPT_ARCHIVE, OPT_AT, OPT_STRICT, OPT_REPORT, OPT_TRACE };
+
+static const struct tool_opt opts[] = {
+	[OPT_EXPECT] = {'x', "expect", "HASH", NULL,
+			"answer 1 unless the state root is HASH, or the history is tree:SIZE:HASH"},
+	[OPT_EXPECTED_HASH] = {0, "expected-hash", "HASH", NULL, "the same as --expect"},
+	[OPT_SNAPSHOT] = TOOL_OPT_SNAPSHOT,
+	[OPT_ARCHIVE] = TOOL_OPT_ARCHIVE,
+	[OPT_AT] = {0, "at", "WHEN", NULL, "verify up to this moment (a height, state root or time)"},
+	[OPT_STRICT] = {0, "strict", NULL, NULL, "answer 8 when there was nothing to compare with"},
+	[OPT_REPORT] = {0, "report", "FILE", NULL, "write the answer to FILE, too, as one JSON object"},
+	[OPT_TRACE] = {0, "trace", NULL, NULL,
+		       "print number, first event, event count, time, offset and state root of each commit"},
+	{0},
+};
+
+const struct tool tool = {
+	.name = "valori-verify",
+	.synopsis =
+		"[-qv] [--json] [-x HASH] [-s FILE] [--archive=DIR] [--at=WHEN] [--strict] [--report=FILE] [--trace] "
+		"[LOG|SNAPSHOT|-]...",
+	.summary = "Proves that an event log, a snapshot, or both are what they should be.",
+	.opts = opts,
+	.has = TOOL_JSON | TOOL_PROGRESS,
+};
+
+struct question {
+	valori_verify_options options;
+	const char *name, *expect;
+	bool strict, trace;
+};
+
+static void parse_expect(struct question *question, const char *text)
+{
+	valori_verify_options *options = &question->options;
+	const char *hash = text;
+	char size[21] = "";
+
+	question->expect = text;
+	options->expect_kind = 1;
+	if (strncmp(text, "tree:", 5) == 0) {
+		size_t length = strcspn(text + 5, ":");
+
+		options->expect_kind = 2;
+		hash = text + 5 + length + 1;
+		if (length >= sizeof size || text[5 + length] != ':')
+			tool_usage("--expect: %s: not tree:SIZE:HASH", text);
+		memcpy(size, text + 5, length);
+		if (!tool_parse_u64(size, &options->expect_size))
+			tool_usage("--expect: %s: not tree:SIZE:HASH", text);
+	}
+	if (valori_hash_parse(hash, &options->expect) != VALORI_OK)
+		tool_usage("--expect: %s: neither 64 hex digits nor tree:SIZE:HASH", text);
+}
+
+static void each_commit(void *context, const valori_commit_view *commit)
+{
+	const struct question *question = context;
+	struct tool_json json = {.file = stdout};
+	char time[32], root[65];
+
+	if (tool_progress_due())
+		tool_progress("%s: %llu events verified", question->name,
+			      (unsigned long long)(commit->first_event + commit->event_count));
+	if (!question->trace)
+		return;
+	tool_time(commit->time_ms, time);
+	valori_hash_format(&commit->state_root, root);
+	if (!tool_json) {
+		printf("%llu\t%llu\t%u\t%s\t%llu\t%s\n", (unsigned long long)commit->number,
+		       (unsigned long long)commit->first_event, commit->event_count, time,
+		       (unsigned long long)commit->offset, root);
+		return;
+	}
+	tool_json_begin(&json);
+	tool_json_u64(&json, "commit", commit->number);
+	tool_json_u64(&json, "first_event", commit->first_event);
+	tool_json_u64(&json, "event_count", commit->event_count);
+	tool_json_text(&json, "time", time);
+	tool_json_u64(&json, "offset", commit->offset);
+	tool_json_text(&json, "state_root", root);
+	tool_json_end(&json);
+}
+
+/* The verdict in words for people and for programs, and the status to leave with. */
+static int verdict_of(const struct question *question, const valori_verify_report *report, const char **out_word)
+{
+	switch ((valori_verdict)report->verdict) {
+	case VALORI_CONSISTENT:
+		*out_word = "CONSISTENT (nothing to compare with was given)";
+		return question->strict ? TOOL_UNKNOWABLE : TOOL_OK;
+	case VALORI_VERIFIED_STATE:
+		*out_word = "VERIFIED state against";
+		return TOOL_OK;
+	case VALORI_VERIFIED_HISTORY:
+		*out_word = "VERIFIED history and state against";
+		return TOOL_OK;
+	case VALORI_TAMPERED:
+		*out_word = "TAMPERED";
+		return TOOL_NO;
+	case VALORI_VERDICT_DAMAGED:
+		*out_word = "DAMAGED";
+		return TOOL_DAMAGED;
+	case VALORI_INDETERMINATE:
+		*out_word = "INDETERMINATE";
+		return TOOL_UNKNOWABLE;
+	}
+	*out_word = "INDETERMINATE";
+	return TOOL_UNKNOWABLE;
+}
+
+static const char *verdict_word(uint32_t verdict)
+{
+	static const char *const words[] = {
+		[VALORI_CONSISTENT] = "consistent",     [VALORI_VERIFIED_STATE] = "verified",
+		[VALORI_VERIFIED_HISTORY] = "verified", [VALORI_TAMPERED] = "tampered",
+		[VALORI_VERDICT_DAMAGED] = "damaged",   [VALORI_INDETERMINATE] = "indeterminate",
+	};
+
+	return verdict < sizeof words / sizeof *words ? words[verdict] : "indeterminate";
+}
+
+static const char *snapshot_word(const valori_verify_report *report)
+{
+	static const char *const words[] = {"none", "base", "compared"};
+
+	return report->is_snapshot ? "itself" : words[report->snapshot_used % 3];
+}
+
+static void print_finding(struct tool_json *json, const valori_verify_report *report)
+{
+	char time[32];
+
+	if (report->fault_offset == VALORI_NONE && report->fault_event == VALORI_NONE) {
+		tool_json_raw(json, "finding", "null");
+		return;
+	}
+	tool_json_object(json, "finding");
+	tool_json_text(json, "type", report->fault_rewrite ? "content" : "structural");
+	tool_json_text(json, "path", report->fault_path);
+	if (report->fault_offset != VALORI_NONE)
+		tool_json_u64(json, "offset", report->fault_offset);
+	if (report->fault_event != VALORI_NONE)
+		tool_json_u64(json, "event", report->fault_event);
+	if (report->fault_commit != VALORI_NONE)
+		tool_json_u64(json, "commit", report->fault_commit);
+	if (report->fault_time_ms != VALORI_NONE)
+		tool_json_text(json, "time", tool_time(report->fault_time_ms, time));
+	tool_json_object_end(json);
+}
+
+/* schema_version, verdict, log, replay, expected_hash and finding stand where older programs look for them. */
+static void print_json(FILE *file, const struct question *question, const valori_verify_report *report)
+{
+	struct tool_json json = {.file = file};
+	char time[32], history[96];
+
+	tool_history(report->commits, &report->tree_root, history);
+	tool_json_begin(&json);
+	tool_json_u64(&json, "schema_version", 1);
+	tool_json_text(&json, "verdict", verdict_word(report->verdict));
+	if (report->verdict == VALORI_VERIFIED_STATE)
+		tool_json_text(&json, "proven", "state");
+	if (report->verdict == VALORI_VERIFIED_HISTORY)
+		tool_json_text(&json, "proven", "history and state");
+	tool_json_text(&json, "sentence", report->sentence);
+	tool_json_object(&json, "log");
+	tool_json_bytes(&json, "path", question->name, strlen(question->name));
+	tool_json_hash(&json, "id", &report->log_id);
+	tool_json_u64(&json, "segments", report->segments);
+	tool_json_u64(&json, "base_height", report->base_height);
+	tool_json_u64(&json, "torn_size", report->torn_size);
+	tool_json_text(&json, "snapshot", snapshot_word(report));
+	tool_json_object_end(&json);
+	tool_json_object(&json, "replay");
+	tool_json_u64(&json, "events_replayed", report->height - report->base_height);
+	tool_json_u64(&json, "height", report->height);
+	tool_json_u64(&json, "commits", report->commits);
+	tool_json_text(&json, "time", tool_time(report->time_ms, time));
+	tool_json_hash(&json, "state_hash", &report->state_root);
+	tool_json_text(&json, "chain_head", history);
+	tool_json_object_end(&json);
+	if (question->expect != NULL)
+		tool_json_text(&json, "expected_hash", question->expect);
+	else
+		tool_json_raw(&json, "expected_hash", "null");
+	if (report->expect_reached)
+		tool_json_u64(&json, "expected_at_height", report->expect_height);
+	print_finding(&json, report);
+	tool_json_end(&json);
+}
+
+static void print_text(const struct question *question, const valori_verify_report *report, const char *word)
+{
+	bool verified = report->verdict == VALORI_VERIFIED_STATE || report->verdict == VALORI_VERIFIED_HISTORY;
+	bool sound = verified || report->verdict == VALORI_CONSISTENT;
+	char time[32], hash[65], history[96];
+
+	printf("%s", word);
+	if (verified)
+		printf(" %s", question->expect);
+	if (report->fault_event != VALORI_NONE)
+		printf(" at event %llu", (unsigned long long)report->fault_event);
+	printf("\n  object      %s\n", question->name);
+	valori_hash_format(&report->log_id, hash);
+	printf("  log id      %s\n", hash);
+	if (report->base_height != 0)
+		printf("  base        event %llu; what came before was trimmed\n",
+		       (unsigned long long)report->base_height);
+	printf("  %s %llu events in %llu commits", sound ? "height     " : "proven     ",
+	       (unsigned long long)report->height, (unsigned long long)report->commits);
+	if (report->commits != 0)
+		printf(", the last at %s", tool_time(report->time_ms, time));
+	valori_hash_format(&report->state_root, hash);
+	printf("\n  state root  %s\n", hash);
+	tool_history(report->commits, &report->tree_root, history);
+	printf("  history     %s\n", history);
+	if (report->snapshot_used)
+		printf("  snapshot    %s\n",
+		       report->snapshot_used == 1 ? "used as the base of the log" : "equal to the log at its commit");
+	if (report->torn_size != 0)
+		printf("  torn tail   %llu bytes after the last commit that count for nothing\n",
+		       (unsigned long long)report->torn_size);
+}
+
+static int answer(const struct question *question, const valori_verify_report *report, const char *report_path)
+{
+	struct tool_output output = {0};
+	const char *word;
+	int status = verdict_of(question, report, &word), written = TOOL_OK;
+
+	if (tool_json)
+		print_json(stdout, question, report);
+	else if (!tool_quiet)
+		print_text(question, report, word);
+	if (status != TOOL_OK && report->sentence[0] != '\0')
+		tool_trouble(status, "%s", report->sentence);
+	if (report_path != NULL) {
+		written = tool_output_open(&output, report_path);
+		if (written == TOOL_OK) {
+			print_json(output.file, question, report);
+			written = tool_output_commit(&output);
+		}
+	}
+	return status != TOOL_OK ? status : written;
+}
+
+static int verify(struct question *question, const char *path, const char *report_path)
+{
+	valori_verify_report report = {.size = sizeof report};
+	valori_error error;
+
+	question->name = strcmp(path, "-") == 0 ? "standard input" : path;
+	question->options.path = strcmp(path, "-") == 0 ? NULL : path;
+	question->options.fd = strcmp(path, "-") == 0 ? STDIN_FILENO : -1;
+	question->options.name = question->name;
+	question->options.trace = each_commit;
+	question->options.context = question;
+	if (valori_verify(&question->options, &report, &error) != VALORI_OK)
+		return tool_fail_open(path, &error);
+	return answer(question, &report, report_path);
+}
+
+int main(int argc, char **argv)
+{
+	struct question question = {.options = VALORI_VERIFY_INIT};
+	const char *value, *report = NULL;
+	int status = TOOL_OK;
+
+	for (int opt; (opt = tool_next(argc, argv, &value)) >= 0;)
+		switch (opt) {
+		case OPT_EXPECT:
+		case OPT_EXPECTED_HASH:
+			parse_expect(&question, value);
+			break;
+		case OPT_SNAPSHOT:
+			question.options.snapshot = value;
+			break;
+		case OPT_ARCHIVE:
+			question.options.archive = value;
+			break;
+		case OPT_AT:
+			question.options.at = tool_when(value);
+			break;
+		case OPT_STRICT:
+			question.strict = true;
+			break;
+		case OPT_REPORT:
+			report = value;
+			break;
+		case OPT_TRACE:
+			question.trace = true;
+			break;
+		}
+	if (argc - optind > 1 && (question.expect != NULL || report != NULL))
+		tool_usage("--expect and --report go with one log or snapshot");
+	if (argc == optind)
+		tool_need_stdin();
+	if (argc == optind)
+		status = verify(&question, "-", report);
+	for (int i = optind; i < argc; i++) {
+		int one = verify(&question, argv[i], report);
+
+		status = status != TOOL_OK ? status : one;
+	}
+	return tool_finish(status);
+}
