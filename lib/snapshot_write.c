@@ -29,6 +29,7 @@ struct output {
 	int fd;
 	const char *name;
 	const uint8_t *compared; /* all of the file */
+	uint64_t compared_size;
 	struct vl_snapshot_head *head;
 	unsigned part;
 	bool is_hashing;
@@ -48,7 +49,7 @@ static void fail_at(struct output *output, uint64_t offset, const char *fact)
 
 static void compare(struct output *output, const uint8_t *data, size_t size)
 {
-	uint64_t room = output->offset < output->head->file_size ? output->head->file_size - output->offset : 0;
+	uint64_t room = output->offset < output->compared_size ? output->compared_size - output->offset : 0;
 	size_t same = 0;
 
 	if (size <= room && memcmp(output->compared + output->offset, data, size) == 0)
@@ -255,13 +256,15 @@ valori_code vl_snapshot_compare(const struct vl_snapshot *snapshot, const struct
 {
 	const struct source source = {state, commitment, requests};
 	struct vl_snapshot_head *head = vl_alloc(snapshot->env, sizeof(*head));
+	/* Sections that a later version derives from the others come behind them. */
+	bool has_more = snapshot->head.part_count > VL_PARTS;
 	struct output output;
 	valori_code code;
 
 	if (head == NULL)
 		return vl_fail(error, VALORI_NO_MEMORY, "%s: out of memory", snapshot->path);
 	code = plan(&source, &snapshot->head.position, head, error);
-	if (code == VALORI_OK && head->file_size != snapshot->head.file_size)
+	if (code == VALORI_OK && !has_more && head->file_size != snapshot->head.file_size)
 		code = vl_snapshot_damaged(snapshot->path, 0, "not in canonical layout", error);
 	if (code == VALORI_OK)
 		code = output_init(&output, snapshot->env, snapshot->os, SINK_COMPARE, snapshot->path, head, error);
@@ -269,8 +272,9 @@ valori_code vl_snapshot_compare(const struct vl_snapshot *snapshot, const struct
 		memcpy(head->parts[at].digest, snapshot->head.parts[at].digest, VL_HASH_SIZE);
 	if (code == VALORI_OK) {
 		output.compared = snapshot->data;
+		output.compared_size = snapshot->head.file_size;
 		put_parts(&output, &source);
-		if (output.code == VALORI_OK)
+		if (output.code == VALORI_OK && !has_more)
 			put_header(&output);
 		code = output.code;
 		output_free(&output);

@@ -582,7 +582,9 @@ static void test_versions(void)
 	vl_put32(entry, 0x8001);
 	reseal(more);
 	check_u64(open_bytes(&opened, more, NULL), VALORI_OK, "a derived section of unknown kind is skipped");
-	check_u64(vl_snapshot_check_bytes(&opened, NULL), VALORI_OK, "and its digest is looked at");
+	check_u64(vl_snapshot_verify(&opened, NULL), VALORI_OK, "and does not keep the rest from being verified");
+	more.data[bytes.size] ^= 1;
+	check_u64(vl_snapshot_verify(&opened, NULL), VALORI_DAMAGED, "its own digest is looked at");
 	free(more.data);
 	free(bytes.data);
 }
