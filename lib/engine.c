@@ -2,6 +2,7 @@
 #include "engine_private.h"
 
 #include "host.h"
+#include "maintain.h"
 #include "q16.h"
 
 #define BATCH_COMMITS 1000
@@ -80,8 +81,8 @@ static valori_code open_snapshot(struct recovery *recovery, valori_error *error)
 	valori_error why;
 	valori_code code;
 
-	if (path == NULL && store->has_names && exists(store, store->names.snapshot))
-		path = store->names.snapshot;
+	if (path == NULL && store->has_names)
+		path = vl_maintain_snapshot(store->env, store->os, &store->names);
 	if (path == NULL || *path == '\0')
 		return VALORI_OK;
 	code = vl_snapshot_open(store->env, store->os, path, &recovery->snapshot, &why);
@@ -454,6 +455,8 @@ static valori_code open_files(struct recovery *recovery, valori_error *error)
 		store->os->make_directory(store->os->context, store->names.directory);
 	}
 	code = vl_lock_take(store->os, store->names.lock, 0, &store->lock, error);
+	if (code == VALORI_OK)
+		code = vl_maintain_recover(store->env, store->os, &store->names, error);
 	return code != VALORI_OK ? code : recover(recovery, error);
 }
 

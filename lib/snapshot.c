@@ -92,7 +92,11 @@ const struct vl_position *vl_snapshot_position(const struct vl_snapshot *snapsho
 
 void vl_snapshot_describe(const struct vl_snapshot *snapshot, valori_snapshot_info *out)
 {
-	const struct vl_snapshot_head *head = &snapshot->head;
+	vl_snapshot_head_describe(&snapshot->head, snapshot->env->kernels, out);
+}
+
+void vl_snapshot_head_describe(const struct vl_snapshot_head *head, const struct vl_kernels *kernels, valori_snapshot_info *out)
+{
 	const struct vl_position *position = &head->position;
 
 	*out = (valori_snapshot_info){.size = sizeof(*out), .version = VALORI_SNAPSHOT_FORMAT};
@@ -110,7 +114,7 @@ void vl_snapshot_describe(const struct vl_snapshot *snapshot, valori_snapshot_in
 	out->collection_live = head->totals.collection_live;
 	memcpy(out->log_id.bytes, position->log_id, 32);
 	memcpy(out->state_root.bytes, position->state_root, 32);
-	vl_frontier_root(&position->frontier, snapshot->env->kernels, out->tree_root.bytes);
+	vl_frontier_root(&position->frontier, kernels, out->tree_root.bytes);
 }
 
 static void map_part(const struct vl_snapshot *snapshot, unsigned at, struct vl_array *array)

@@ -51,6 +51,11 @@ valori_code vl_snapshot_write(const struct vl_env *env, const struct vl_os *os, 
 			      const struct vl_commitment *commitment, const struct vl_requests *requests, const char *path, int fd,
 			      valori_error *error);
 
+/* What vl_snapshot_write would say of the file: nothing is written. */
+valori_code vl_snapshot_foresee(const struct vl_env *env, const struct vl_position *position, const struct vl_state *state,
+				const struct vl_commitment *commitment, const struct vl_requests *requests, valori_snapshot_info *out,
+				valori_error *error);
+
 /*
  * Copies a snapshot stream from fd to a new file at path (not synced: it is there to be opened, verified and removed), checking header and length: nothing is
  * written on a stranger's word but what arrived. name is for messages. OK, NOT_OURS, NEWER, DAMAGED, IO.

@@ -67,6 +67,8 @@ valori_code vl_snapshot_head_decode(const uint8_t data[VL_SNAPSHOT_HEADER], uint
 /* What the header says about the file's size, before it was checked. */
 uint64_t vl_snapshot_claimed_size(const uint8_t data[VL_SNAPSHOT_HEADER]);
 
+void vl_snapshot_head_describe(const struct vl_snapshot_head *head, const struct vl_kernels *kernels, valori_snapshot_info *out);
+
 /* Digests of all sections, and zeros between them: OK or DAMAGED. */
 valori_code vl_snapshot_check_bytes(const struct vl_snapshot *snapshot, valori_error *error);
 /* Is the file, whose digests were found right, what would be written from what is attached to it? OK, or DAMAGED with the first byte that is not. */

@@ -490,6 +490,23 @@ valori_code vl_snapshot_write(const struct vl_env *env, const struct vl_os *os, 
 	return code;
 }
 
+valori_code vl_snapshot_foresee(const struct vl_env *env, const struct vl_position *position, const struct vl_state *state,
+				const struct vl_commitment *commitment, const struct vl_requests *requests, valori_snapshot_info *out,
+				valori_error *error)
+{
+	const struct source source = {state, commitment, requests};
+	struct vl_snapshot_head *head = vl_alloc(env, sizeof(*head));
+	valori_code code;
+
+	if (head == NULL)
+		return vl_fail(error, VALORI_NO_MEMORY, "snapshot: out of memory");
+	code = plan(&source, position, head, error);
+	if (code == VALORI_OK)
+		vl_snapshot_head_describe(head, env->kernels, out);
+	vl_release(env, head, sizeof(*head));
+	return code;
+}
+
 /* ---- a stream that becomes a file ---- */
 
 static valori_code receive_header(const struct vl_os *os, int fd, const char *name, const struct vl_kernels *kernels,

@@ -1,6 +1,7 @@
 /* verify.c - is this log, this snapshot, what it says it is? Streaming: in memory is the state without its vectors. */
 #include "crc32c.h"
 #include "host.h"
+#include "maintain.h"
 #include "replica.h"
 
 enum { PIECE = 64 << 10 }; /* read at a time when checksums are looked at again */
@@ -290,8 +291,8 @@ static valori_code open_snapshot(struct verifier *verifier, valori_error *error)
 	valori_error fault;
 	valori_code code;
 
-	if (path == NULL && verifier->has_names && path_exists(verifier, verifier->names.snapshot))
-		path = verifier->names.snapshot;
+	if (path == NULL && verifier->has_names)
+		path = vl_maintain_snapshot(verifier->env, verifier->os, &verifier->names);
 	if (path == NULL || *path == '\0')
 		return VALORI_OK;
 	vl_format(verifier->snapshot_path, sizeof(verifier->snapshot_path), "%s", path);
