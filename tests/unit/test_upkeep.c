@@ -1,0 +1,300 @@
+/* test_upkeep.c - stores that live long: snapshots, trims and restores between sessions, all through the public calls. */
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "check.h"
+#include "faults.h"
+#include "host.h"
+#include "maintain.h"
+#include "stores.h"
+
+static void must(valori_code code, const valori_error *error)
+{
+	if (code == VALORI_OK)
+		return;
+	printf("Bail out! %d %s\n", (int)code, error->message);
+	exit(1);
+}
+
+static valori *open_store(const char *directory, uint32_t flags)
+{
+	valori_options options = stores_options(directory, flags);
+	valori_error error;
+	valori *store;
+
+	options.segment_size = 64 << 10;
+	must(valori_open(&options, &store, &error), &error);
+	return store;
+}
+
+static void close_store(valori *store)
+{
+	valori_error error;
+
+	must(valori_close(store, &error), &error);
+}
+
+static valori_info info_of(valori *store)
+{
+	valori_info info = {.size = sizeof(info)};
+	valori_error error;
+
+	must(valori_get_info(store, &info, &error), &error);
+	return info;
+}
+
+static void work(valori *store, struct model *model, uint64_t *seed, unsigned operations)
+{
+	for (unsigned i = 0; i < operations; i++) {
+		struct draft draft;
+
+		model_draw(model, seed, &draft);
+		if (stores_commit(store, &draft.op) == VALORI_NONE)
+			exit(1);
+		model_apply(model, &draft);
+	}
+}
+
+static valori_snapshot_info snapshot(valori *store, const char *path)
+{
+	valori_snapshot_info info = {.size = sizeof(info)};
+	valori_error error;
+	valori_view *view;
+
+	must(valori_view_open(store, &view, &error), &error);
+	must(valori_snapshot_write(view, path, &info, &error), &error);
+	valori_view_close(view);
+	return info;
+}
+
+static bool same_file(const char *a, const char *b)
+{
+	size_t sizes[2] = {0, 0};
+	uint8_t *bytes[2] = {stores_read(a, &sizes[0]), stores_read(b, &sizes[1])};
+	bool is_same = bytes[0] != NULL && bytes[1] != NULL && sizes[0] == sizes[1] && memcmp(bytes[0], bytes[1], sizes[0]) == 0;
+
+	free(bytes[0]);
+	free(bytes[1]);
+	return is_same;
+}
+
+/* ---- a long life ---- */
+
+static void test_long_life(void)
+{
+	char directory[256];
+	struct model *model = model_new();
+	uint64_t seed = 11;
+	unsigned differ = 0, behind = 0, other_roots = 0;
+	valori_error error;
+	valori *store;
+
+	stores_make(directory);
+	store = open_store(directory, VALORI_WRITE | VALORI_CREATE);
+	for (unsigned round = 0; round < 12; round++) {
+		const char *path = stores_path(directory, "snapshot.val");
+		valori_trim_result trimmed;
+		valori_info before, after;
+		uint64_t height;
+
+		work(store, model, &seed, 250);
+		height = snapshot(store, path).height;
+		work(store, model, &seed, 30);
+		before = info_of(store);
+		close_store(store);
+		if (round % 3 == 1)
+			must(valori_trim(directory, path, NULL, 0, &trimmed, &error), &error);
+		if (round % 4 == 3) {
+			/* The snapshot of the end, so that the model stays true. */
+			store = open_store(directory, VALORI_READ);
+			snapshot(store, path);
+			close_store(store);
+			must(valori_restore(directory, path, NULL, &error), &error);
+			height = before.height;
+		}
+		store = open_store(directory, VALORI_WRITE);
+		after = info_of(store);
+		differ += model_compare_store(model, store);
+		behind += after.snapshot_height != height || after.replayed != before.height - height || after.notes[0] != '\0';
+		other_roots += after.height != before.height || memcmp(&after.state_root, &before.state_root, 32) != 0;
+	}
+	close_store(store);
+	check_u64(differ, 0, "a store that is snapshotted, trimmed and restored between sessions equals its model");
+	check_u64(behind, 0, "it starts with its snapshot every time, and replays the tail only");
+	check_u64(other_roots, 0, "and has the root that it had");
+	stores_remove(directory);
+	free(model);
+}
+
+/* ---- bytes are a function of the log ---- */
+
+static void test_same_bytes(void)
+{
+	char directory[256];
+	struct model *model = model_new();
+	uint64_t seed = 12;
+	valori_options options;
+	valori_error error;
+	valori *store;
+
+	stores_make(directory);
+	store = open_store(directory, VALORI_WRITE | VALORI_CREATE);
+	work(store, model, &seed, 300);
+	snapshot(store, stores_path(directory, "snapshot.val"));
+	work(store, model, &seed, 300);
+	snapshot(store, stores_path(directory, "lived.val"));
+	close_store(store);
+	store = open_store(directory, VALORI_READ);
+	check(info_of(store).snapshot_height != VALORI_NONE, "one is loaded");
+	snapshot(store, stores_path(directory, "loaded.val"));
+	close_store(store);
+	options = stores_options(directory, VALORI_READ);
+	options.snapshot = "";
+	must(valori_open(&options, &store, &error), &error);
+	check(info_of(store).snapshot_height == VALORI_NONE, "one is replayed from the beginning");
+	snapshot(store, stores_path(directory, "replayed.val"));
+	close_store(store);
+	check(same_file(stores_path(directory, "lived.val"), stores_path(directory, "loaded.val")),
+	      "lived through or loaded, a state writes the same bytes");
+	check(same_file(stores_path(directory, "lived.val"), stores_path(directory, "replayed.val")),
+	      "lived through or replayed, a state writes the same bytes");
+	stores_remove(directory);
+	free(model);
+}
+
+struct writing {
+	valori *store;
+	atomic_bool *stop;
+	struct model *model;
+	uint64_t seed;
+	unsigned commits;
+};
+
+static void *write_on(void *argument)
+{
+	struct writing *writing = argument;
+
+	while (!atomic_load(writing->stop) && writing->commits < 5000) {
+		work(writing->store, writing->model, &writing->seed, 1);
+		writing->commits++;
+	}
+	return NULL;
+}
+
+static void test_beside_writer(void)
+{
+	char directory[256];
+	struct model *model = model_new();
+	atomic_bool stop = false;
+	struct writing writing = {.stop = &stop, .model = model, .seed = 13};
+	valori_snapshot_info infos[6];
+	unsigned wrong = 0;
+	valori_error error;
+	pthread_t thread;
+
+	stores_make(directory);
+	writing.store = open_store(directory, VALORI_WRITE | VALORI_CREATE);
+	work(writing.store, model, &writing.seed, 500);
+	if (pthread_create(&thread, NULL, write_on, &writing) != 0)
+		exit(1);
+	for (int i = 0; i < 6; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "%d.val", i);
+		infos[i] = snapshot(writing.store, stores_path(directory, name));
+	}
+	atomic_store(&stop, true);
+	pthread_join(thread, NULL);
+	close_store(writing.store);
+	for (int i = 0; i < 6; i++) {
+		valori_options options = stores_options(directory, VALORI_READ);
+		const char *path;
+		char name[16];
+		valori *store;
+
+		snprintf(name, sizeof(name), "%d.val", i);
+		path = stores_path(directory, name);
+		wrong += valori_snapshot_check(path, NULL, &error) != VALORI_OK;
+		options.snapshot = "";
+		options.at.kind = VALORI_WHEN_HEIGHT;
+		options.at.value = infos[i].height;
+		must(valori_open(&options, &store, &error), &error);
+		snapshot(store, stores_path(directory, "then.val"));
+		close_store(store);
+		wrong += !same_file(path, stores_path(directory, "then.val"));
+	}
+	check(writing.commits > 0 && infos[5].height > infos[0].height, "the writer goes on while snapshots are written");
+	check_u64(wrong, 0, "each is sound, and has the bytes of its moment, as told from the log afterwards");
+	stores_remove(directory);
+	free(model);
+}
+
+/* ---- a restore that ended in the middle ---- */
+
+static void test_half_restored(void)
+{
+	char directory[256];
+	struct model *model = model_new();
+	uint64_t seed = 14;
+	unsigned wrong = 0, reported = 0, old = 0, new = 0;
+
+	/* Every point at which a restore can end, as an engine finds it. */
+	for (uint64_t at = 1;; at++) {
+		valori_verify_options verifying = VALORI_VERIFY_INIT;
+		valori_verify_report report = {.size = sizeof(report)};
+		struct faults faults;
+		valori_error error;
+		valori_info before, seen, after;
+		valori *store;
+
+		stores_make(directory);
+		store = open_store(directory, VALORI_WRITE | VALORI_CREATE);
+		seed = 14;
+		free(model);
+		model = model_new();
+		work(store, model, &seed, 60);
+		snapshot(store, stores_path(directory, "source.val"));
+		before = info_of(store);
+		close_store(store);
+		faults_init(&faults);
+		faults.crash = true;
+		faults.fail_at = at;
+		(void)vl_maintain_restore(vl_host_env(), &faults.os, directory, stores_path(directory, "source.val"), -1, NULL, NULL);
+		verifying.path = directory;
+		store = open_store(directory, VALORI_READ);
+		seen = info_of(store);
+		wrong += model_compare_store(model, store) != 0 || strstr(seen.notes, "snapshot not used") != NULL;
+		close_store(store);
+		wrong += valori_verify(&verifying, &report, &error) != VALORI_OK || report.verdict != VALORI_CONSISTENT ||
+			 memcmp(&report.log_id, &seen.log_id, 32) != 0;
+		store = open_store(directory, VALORI_WRITE);
+		after = info_of(store);
+		wrong += memcmp(&after.log_id, &seen.log_id, 32) != 0 || memcmp(&after.state_root, &seen.state_root, 32) != 0;
+		work(store, model, &seed, 5);
+		close_store(store);
+		store = open_store(directory, VALORI_READ);
+		wrong += model_compare_store(model, store) != 0;
+		close_store(store);
+		old += memcmp(&seen.log_id, &before.log_id, 32) == 0;
+		new += memcmp(&seen.log_id, &before.log_id, 32) != 0;
+		if (wrong > reported) {
+			printf("# call %u: %s %s\n", (unsigned)at, seen.notes, report.sentence);
+			reported = wrong;
+		}
+		stores_remove(directory);
+		if (faults.calls < at)
+			break;
+	}
+	check(old > 20 && new > 5, "a restore ends before its deciding rename, and behind it");
+	check_u64(wrong, 0, "wherever it ends, the store opens, verifies and goes on, as the old one or the new one");
+	free(model);
+}
+
+int main(void)
+{
+	test_long_life();
+	test_same_bytes();
+	test_beside_writer();
+	test_half_restored();
+	return check_done();
+}
