@@ -109,7 +109,8 @@ void valori_batch_skip(valori_batch *batch, size_t index)
 
 /* What add has taken so far; put back when the rest of the operation is refused. */
 struct mark {
-	size_t heap, vectors, salted, rows, salted_rows, hash_count;
+	size_t heap, vectors, salted;
+	uint32_t rows, salted_rows, hash_count;
 };
 
 static valori_code out_of_memory(valori_error *error)
@@ -117,7 +118,7 @@ static valori_code out_of_memory(valori_error *error)
 	return vl_fail(error, VALORI_NO_MEMORY, "out of memory");
 }
 
-static valori_code put_bytes(valori_batch *batch, const void *data, size_t size, size_t *place, valori_error *error)
+static valori_code put_bytes(valori_batch *batch, const void *data, size_t size, uint64_t *place, valori_error *error)
 {
 	*place = batch->heap.size;
 	vl_buf_put(&batch->heap, data, size);
@@ -141,7 +142,7 @@ static valori_code take_key(valori_batch *batch, struct vl_op *kept, const valor
 
 	if (code != VALORI_OK)
 		return code;
-	kept->key_size = op->key_size;
+	kept->key_size = (uint8_t)op->key_size;
 	kept->key_hash = batch->hash_count++;
 	return put_bytes(batch, op->key, op->key_size, &kept->key, error);
 }
@@ -149,7 +150,7 @@ static valori_code take_key(valori_batch *batch, struct vl_op *kept, const valor
 static valori_code take_metadata(valori_batch *batch, struct vl_op *kept, const valori_op *op, const uint8_t *salt,
 				 valori_error *error)
 {
-	size_t ignored;
+	uint64_t ignored;
 	valori_code code = VALORI_OK;
 
 	if (op->metadata == NULL)
@@ -190,9 +191,9 @@ static valori_code take_ref(valori_batch *batch, struct vl_ref *kept, const valo
 		code = check_key(what, ref->key, ref->key_size, error);
 		if (code != VALORI_OK)
 			return code;
-		kept->key_size = ref->key_size;
+		kept->key_size = (uint8_t)ref->key_size;
 		kept->hash = batch->hash_count++;
-		return put_bytes(batch, ref->key, ref->key_size, &kept->key, error);
+		return put_bytes(batch, ref->key, ref->key_size, &kept->id, error);
 	case VALORI_REF_OP:
 		if (ref->id >= batch->count)
 			return vl_fail(error, VALORI_INVALID, "%s: refers to operation %llu, which does not come before", what,
@@ -453,7 +454,7 @@ struct job {
 	enum vl_context context;
 };
 
-static void add_job(valori_batch *batch, size_t place, size_t size, size_t hash, enum vl_context context)
+static void add_job(valori_batch *batch, uint64_t place, size_t size, size_t hash, enum vl_context context)
 {
 	struct job job = {batch->heap.data + place, size, hash, context};
 
@@ -472,7 +473,7 @@ static void add_jobs(valori_batch *batch, const struct vl_op *op)
 			op->kind == VALORI_OP_META_SET ? VL_HASH_META_VALUE : VL_HASH_METADATA);
 	for (size_t i = 0; i < 3; i++)
 		if (refs[i]->kind == VALORI_REF_KEY)
-			add_job(batch, refs[i]->key, refs[i]->key_size, refs[i]->hash, VL_HASH_KEY);
+			add_job(batch, refs[i]->id, refs[i]->key_size, refs[i]->hash, VL_HASH_KEY);
 }
 
 /* Runs the jobs of one context, equal sizes that follow one another together. */
@@ -513,7 +514,8 @@ static uint8_t *grow_hashes(struct vl_buf *hashes, size_t count)
 valori_code vl_batch_seal(valori_batch *batch, valori_error *error)
 {
 	const struct vl_kernels *kernels = batch->env->kernels;
-	size_t size = (size_t)batch->dim * 4, from = batch->sealed_rows, salted_from = batch->sealed_salted_rows;
+	size_t size = (size_t)batch->dim * 4, from = batch->sealed_rows,
+	       salted_from = batch->sealed_salted_rows;
 
 	if (batch->sealed == batch->count)
 		return VALORI_OK;
@@ -570,24 +572,24 @@ void vl_batch_event(const valori_batch *batch, size_t index, struct vl_event *ou
 	if (op->key_size > 0) {
 		out->key = batch->heap.data + op->key;
 		if (is_sealed)
-			memcpy(out->k, batch->hashes.data + op->key_hash * VL_HASH_SIZE, VL_HASH_SIZE);
+			memcpy(out->k, batch->hashes.data + (size_t)op->key_hash * VL_HASH_SIZE, VL_HASH_SIZE);
 	}
 	if (op->metadata_size != VL_ABSENT) {
 		out->metadata = batch->heap.data + op->metadata;
 		if (op->is_salted)
 			out->salt = out->metadata - VL_SALT_SIZE;
 		if (is_sealed)
-			memcpy(out->m, batch->hashes.data + op->metadata_hash * VL_HASH_SIZE, VL_HASH_SIZE);
+			memcpy(out->m, batch->hashes.data + (size_t)op->metadata_hash * VL_HASH_SIZE, VL_HASH_SIZE);
 	}
 	if (out->type != VALORI_EVENT_INSERT)
 		return;
 	if (op->is_salted) {
-		out->salt = batch->salted.data + op->row * (size + VL_SALT_SIZE);
+		out->salt = batch->salted.data + (size_t)op->row * (size + VL_SALT_SIZE);
 		out->vector = out->salt + VL_SALT_SIZE;
 	} else {
-		out->vector = batch->vectors.data + op->row * size;
+		out->vector = batch->vectors.data + (size_t)op->row * size;
 	}
 	if (is_sealed)
-		memcpy(out->v, (op->is_salted ? batch->salted_hashes.data : batch->vector_hashes.data) + op->row * VL_HASH_SIZE,
+		memcpy(out->v, (op->is_salted ? batch->salted_hashes.data : batch->vector_hashes.data) + (size_t)op->row * VL_HASH_SIZE,
 		       VL_HASH_SIZE);
 }

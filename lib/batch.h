@@ -17,10 +17,9 @@
 
 struct vl_ref {
 	uint8_t kind; /* valori_ref_kind */
-	uint32_t key_size;
-	uint64_t id;
-	size_t key;  /* in heap */
-	size_t hash; /* of the key, in hashes */
+	uint8_t key_size;
+	uint32_t hash; /* of the key, in hashes */
+	uint64_t id;   /* KEY: its place in heap */
 };
 
 struct vl_op {
@@ -28,12 +27,13 @@ struct vl_op {
 	uint8_t object_kind;
 	bool is_salted, has_request, is_skipped;
 	uint16_t collection;
-	uint32_t key_size, metadata_size; /* 0; VL_ABSENT */
-	uint32_t parameter;		  /* CONFIG, whose value is tag */
+	uint8_t key_size;
+	uint32_t metadata_size;		 /* VL_ABSENT: none */
+	uint32_t parameter;		 /* CONFIG, whose value is tag */
+	uint32_t row;			 /* INSERT, UPSERT: in vectors or salted */
+	uint32_t key_hash, metadata_hash; /* in hashes */
 	uint64_t tag;
-	size_t row;			  /* INSERT, UPSERT: in vectors or salted */
-	size_t key, metadata, request;	  /* in heap */
-	size_t key_hash, metadata_hash;	  /* in hashes */
+	uint64_t key, metadata, request; /* places in heap */
 	struct vl_ref target, from, to;
 };
 
@@ -42,8 +42,8 @@ struct valori_batch {
 	const struct vl_os *os;
 	uint32_t dim;
 	size_t count;	      /* operations */
-	size_t rows, salted_rows;
-	size_t hash_count;    /* places given out in hashes */
+	uint32_t rows, salted_rows;
+	uint32_t hash_count;  /* places given out in hashes */
 	uint64_t events;      /* that its commit will have at least */
 	uint64_t size;	      /* bytes that its commit will have, about */
 	struct vl_buf ops;    /* struct vl_op each */
@@ -51,7 +51,8 @@ struct valori_batch {
 	struct vl_buf vector_hashes, salted_hashes, hashes; /* 32 bytes each */
 	struct vl_buf jobs;   /* for seal */
 	struct vl_buf ids;    /* for the engine: u64 per operation, machine order */
-	size_t sealed, sealed_rows, sealed_salted_rows;
+	size_t sealed;
+	uint32_t sealed_rows, sealed_salted_rows;
 	uint8_t salts[512];   /* random bytes not yet used: the last salts_left ones */
 	size_t salts_left;
 };

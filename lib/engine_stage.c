@@ -119,8 +119,8 @@ static uint64_t resolve(const struct stage *stage, const struct vl_op *op, const
 	case VALORI_REF_ID:
 		return ref->id;
 	case VALORI_REF_KEY:
-		return vl_record_find(&stage->store->replica.state, op->collection, batch->heap.data + ref->key, ref->key_size,
-				      batch->hashes.data + ref->hash * VL_HASH_SIZE);
+		return vl_record_find(&stage->store->replica.state, op->collection, batch->heap.data + ref->id, ref->key_size,
+				      batch->hashes.data + (size_t)ref->hash * VL_HASH_SIZE);
 	case VALORI_REF_OP:
 		return stage->ids[ref->id];
 	default:
@@ -139,7 +139,7 @@ static valori_code find(const struct stage *stage, const struct vl_op *op, const
 	if (ref->kind == VALORI_REF_OP)
 		return vl_fail(error, VALORI_INVALID, "%s: refers to operation %llu, which is left out", what, (unsigned long long)ref->id);
 	return vl_fail(error, VALORI_NOT_FOUND, "%s: there is no live record with key \"%.*s\"", what, (int)ref->key_size,
-		       (const char *)batch->heap.data + ref->key);
+		       (const char *)batch->heap.data + ref->id);
 }
 
 /* An end of an edge: the key of a record stands for its first node. */
@@ -153,7 +153,7 @@ static valori_code find_end(const struct stage *stage, const struct vl_op *op, c
 		return code;
 	if (!vl_record_node_next(&stage->store->replica.state, *out, &node))
 		return vl_fail(error, VALORI_NOT_FOUND, "%s: no node names the record with key \"%.*s\"", what, (int)ref->key_size,
-			       (const char *)stage->batch->heap.data + ref->key);
+			       (const char *)stage->batch->heap.data + ref->id);
 	*out = node;
 	return VALORI_OK;
 }
@@ -338,17 +338,12 @@ conflict:
 
 /* ---- Operations ---- */
 
-/* Applies and encodes one event. request: its id, or NULL. */
+/* Applies and encodes one event, which may already lie in its place in the window. request: its id, or NULL. */
 static valori_code emit(struct stage *stage, const struct vl_event *event, const uint8_t *request, valori_error *error)
 {
 	valori *store = stage->store;
 	valori_code code;
 
-	if (stage->window == WINDOW) {
-		code = flush_window(stage, error);
-		if (code != VALORI_OK)
-			return code;
-	}
 	if (stage->event_count == VL_COMMIT_EVENTS_MAX)
 		return vl_fail(error, VALORI_TOO_LONG, "batch: a commit has at most %d events", VL_COMMIT_EVENTS_MAX);
 	code = vl_state_apply(&store->replica.state, event, error);
@@ -361,9 +356,18 @@ static valori_code emit(struct stage *stage, const struct vl_event *event, const
 		return vl_fail(error, VALORI_TOO_LONG, "batch: a commit has at most %llu bytes", (unsigned long long)VL_COMMIT_SIZE_MAX);
 	if (request != NULL)
 		add_pending(stage, request, event->id);
-	window_events(store)[stage->window++] = *event;
+	if (event != &window_events(store)[stage->window])
+		window_events(store)[stage->window] = *event;
+	stage->window++;
 	stage->event_count++;
 	return VALORI_OK;
+}
+
+/* The next place in the window; *code says when there is none to be had. */
+static struct vl_event *next_place(struct stage *stage, valori_code *code, valori_error *error)
+{
+	*code = stage->window < WINDOW ? VALORI_OK : flush_window(stage, error);
+	return &window_events(stage->store)[stage->window];
 }
 
 /* The nodes that name the old record follow to the new one. */
@@ -373,14 +377,18 @@ static valori_code move_nodes(struct stage *stage, uint64_t old, uint64_t record
 	uint64_t node = VALORI_NONE;
 
 	while (vl_record_node_next(state, old, &node)) {
-		struct vl_event event = {.type = VALORI_EVENT_NODE_SET_RECORD,
-					 .id = node,
-					 .record = record,
-					 .metadata_size = VL_ABSENT,
-					 .from = VALORI_NONE,
-					 .to = VALORI_NONE};
-		valori_code code = emit(stage, &event, NULL, error);
+		valori_code code;
+		struct vl_event *event = next_place(stage, &code, error);
 
+		if (code != VALORI_OK)
+			return code;
+		*event = (struct vl_event){.type = VALORI_EVENT_NODE_SET_RECORD,
+					   .id = node,
+					   .record = record,
+					   .metadata_size = VL_ABSENT,
+					   .from = VALORI_NONE,
+					   .to = VALORI_NONE};
+		code = emit(stage, event, NULL, error);
 		if (code != VALORI_OK)
 			return code;
 		node = VALORI_NONE; /* it is no longer in the old record's list */
@@ -388,38 +396,54 @@ static valori_code move_nodes(struct stage *stage, uint64_t old, uint64_t record
 	return VALORI_OK;
 }
 
-static valori_code check_capacity(const struct stage *stage, uint64_t freed, valori_error *error)
+static valori_code check_capacity(const struct stage *stage, valori_error *error)
 {
 	const valori *store = stage->store;
 	const struct vl_totals *totals = &store->replica.state.totals;
-	uint64_t held = totals->record_live + totals->record_tombstones - freed;
+	uint64_t held = totals->record_live + totals->record_tombstones;
 
 	if (store->records_max != 0 && held >= store->records_max)
 		return vl_fail(error, VALORI_FULL, "the store holds %llu records: its limit", (unsigned long long)held);
 	return VALORI_OK;
 }
 
-static valori_code insert(struct stage *stage, const struct vl_op *op, struct vl_event *event, const uint8_t *request, valori_error *error)
+/* Removes what an insert with the same key replaces: VALORI_NONE when there is nothing. The insert's event gives up its place in the window. */
+static valori_code remove_old(struct stage *stage, const struct vl_op *op, struct vl_event **event, uint64_t *old, valori_error *error)
 {
-	uint64_t old = VALORI_NONE;
+	struct vl_event insertion = **event;
 	valori_code code;
 
+	*old = VALORI_NONE;
 	if (op->kind == VALORI_OP_UPSERT)
-		old = vl_record_find(&stage->store->replica.state, op->collection, event->key, event->key_size, event->k);
-	code = check_capacity(stage, old != VALORI_NONE, error);
-	if (code == VALORI_OK && old != VALORI_NONE) {
-		struct vl_event removal = {.type = VALORI_EVENT_DELETE,
-					   .id = old,
-					   .metadata_size = VL_ABSENT,
-					   .record = VALORI_NONE,
-					   .from = VALORI_NONE,
-					   .to = VALORI_NONE};
+		*old = vl_record_find(&stage->store->replica.state, op->collection, insertion.key, insertion.key_size, insertion.k);
+	if (*old == VALORI_NONE)
+		return VALORI_OK;
+	**event = (struct vl_event){.type = VALORI_EVENT_DELETE,
+				    .id = *old,
+				    .metadata_size = VL_ABSENT,
+				    .record = VALORI_NONE,
+				    .from = VALORI_NONE,
+				    .to = VALORI_NONE};
+	code = emit(stage, *event, NULL, error);
+	if (code == VALORI_OK)
+		*event = next_place(stage, &code, error);
+	if (code == VALORI_OK)
+		**event = insertion;
+	return code;
+}
 
-		code = emit(stage, &removal, NULL, error);
-	}
+static valori_code insert(struct stage *stage, const struct vl_op *op, struct vl_event *event, const uint8_t *request, valori_error *error)
+{
+	uint64_t old = VALORI_NONE, id = event->id;
+	valori_code code = VALORI_OK;
+
+	if (op->kind == VALORI_OP_UPSERT)
+		code = remove_old(stage, op, &event, &old, error);
+	if (code == VALORI_OK)
+		code = check_capacity(stage, error);
 	if (code == VALORI_OK)
 		code = emit(stage, event, request, error);
-	return code != VALORI_OK || old == VALORI_NONE ? code : move_nodes(stage, old, event->id, error);
+	return code != VALORI_OK || old == VALORI_NONE ? code : move_nodes(stage, old, id, error);
 }
 
 static valori_code stage_op(struct stage *stage, size_t index, valori_error *error)
@@ -427,32 +451,31 @@ static valori_code stage_op(struct stage *stage, size_t index, valori_error *err
 	const struct vl_op *op = vl_batch_op(stage->batch, index);
 	const uint8_t *id = op->has_request ? stage->batch->heap.data + op->request : NULL;
 	struct vl_request request;
-	struct vl_event event;
-	valori_code code;
+	struct vl_event *event;
+	valori_code code = VALORI_OK;
 
 	stage->ids[index] = VALORI_NONE;
 	if (op->is_skipped)
 		return VALORI_OK;
-	vl_batch_event(stage->batch, index, &event);
-	if (id != NULL) {
-		if (is_pending(stage, id)) {
-			code = flush_window(stage, error);
-			if (code != VALORI_OK)
-				return code;
-		}
-		if (vl_requests_find(&stage->store->replica.requests, id, &request)) {
-			stage->ids[index] = request.object;
-			return compare_request(stage, op, &event, &request, error);
-		}
-	}
-	code = find_refs(stage, op, &event, error);
+	if (id != NULL && is_pending(stage, id))
+		code = flush_window(stage, error);
+	if (code == VALORI_OK)
+		event = next_place(stage, &code, error);
 	if (code != VALORI_OK)
 		return code;
-	drop_helpers(&event);
-	stage->ids[index] = event.id;
-	if (event.type == VALORI_EVENT_INSERT)
-		return insert(stage, op, &event, id, error);
-	return emit(stage, &event, id, error);
+	vl_batch_event(stage->batch, index, event);
+	if (id != NULL && vl_requests_find(&stage->store->replica.requests, id, &request)) {
+		stage->ids[index] = request.object;
+		return compare_request(stage, op, event, &request, error);
+	}
+	code = find_refs(stage, op, event, error);
+	if (code != VALORI_OK)
+		return code;
+	drop_helpers(event);
+	stage->ids[index] = event->id;
+	if (event->type == VALORI_EVENT_INSERT)
+		return insert(stage, op, event, id, error);
+	return emit(stage, event, id, error);
 }
 
 /* ---- The commit ---- */
