@@ -4,6 +4,7 @@
  * Prints name, value and unit, tab-separated. usage: bench_engine [ROWS [DIRECTORY]]; 1,000,000 rows of 128 components, and a new directory
  * under $TMPDIR, which is removed. Ratios are of one run: what is compared runs one after the other, in turns.
  */
+#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -61,11 +62,18 @@ static const char *path_of(const char *name)
 
 static void remove_store(const char *name)
 {
-	char command[1200];
+	char path[1024];
+	DIR *found;
+	struct dirent *entry;
 
-	snprintf(command, sizeof(command), "rm -rf '%s'", path_of(name));
-	if (system(command) != 0)
-		exit(1);
+	snprintf(path, sizeof(path), "%s", path_of(name));
+	found = opendir(path);
+	while (found != NULL && (entry = readdir(found)) != NULL)
+		if (entry->d_name[0] != '.')
+			unlinkat(dirfd(found), entry->d_name, 0);
+	if (found != NULL)
+		closedir(found);
+	rmdir(path);
 }
 
 static valori *open_store(const char *name, uint32_t flags, uint32_t sync)
@@ -439,6 +447,11 @@ int main(int argc, char **argv)
 	bench_single();
 	bench_group();
 	bench_reading();
-	remove_store("");
+	remove_store("bulk");
+	remove_store("single");
+	remove_store("group");
+	remove_store("thousands");
+	unlink(path_of("raw"));
+	rmdir(directory);
 	return 0;
 }
