@@ -1265,7 +1265,7 @@ static bool are_counts_sound(const struct vl_state *state, const uint64_t n[VL_S
 	return records <= VL_SLOTS_MAX && n[VL_SECTION_PLACES] == records && n[VL_SECTION_DIGESTS] == records &&
 	       (!state->records.has_vectors || n[VL_SECTION_VECTORS] == records) &&
 	       n[VL_SECTION_NODES] <= VL_SLOTS_MAX && n[VL_SECTION_EDGES] <= VL_SLOTS_MAX &&
-	       n[VL_SECTION_META] <= VL_SLOTS_MAX && n[VL_SECTION_COLLECTIONS] >= 1 &&
+	       n[VL_SECTION_META] <= VL_SLOTS_MAX &&
 	       n[VL_SECTION_COLLECTIONS] <= COLLECTIONS_MAX && n[VL_SECTION_HEAP] <= VL_HEAP_END &&
 	       n[VL_SECTION_KEY_BUCKETS] <= records && n[VL_SECTION_META_BUCKETS] <= n[VL_SECTION_META] &&
 	       n[VL_SECTION_COLLECTION_BUCKETS] <= n[VL_SECTION_COLLECTIONS] &&

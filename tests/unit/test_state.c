@@ -214,6 +214,11 @@ static void test_other_rules(void)
 	expect("nor its nodes deleted", VALORI_NOT_FOUND, EVENT(.type = VALORI_EVENT_NODE_DELETE, .id = 0));
 	expect("nor its edges", VALORI_NOT_FOUND, EVENT(.type = VALORI_EVENT_EDGE_DELETE, .id = 0));
 	expect("its records are deleted all the same", VALORI_OK, EVENT(.type = VALORI_EVENT_DELETE, .id = 0));
+	unsigned leads = 0;
+	for (uint64_t i = 0; i < rules.state.collection_buckets.count; i++)
+		leads += vl_get32(vl_array_get(&rules.state.collection_buckets, i)) == 1 + 1;
+	check(leads == 0 && vl_is_zero(vl_array_get(&rules.state.collections, 0) + 40, 4),
+	      "nothing in the name table leads to it");
 	expect("its name is free", VALORI_OK, EVENT(.type = VALORI_EVENT_COLLECTION_CREATE, .id = 2, KEY("c")));
 	expect("and stands for the new one", VALORI_DUPLICATE,
 	       EVENT(.type = VALORI_EVENT_COLLECTION_CREATE, .id = 3, KEY("c")));
@@ -535,6 +540,96 @@ static void test_canonical_heap(void)
 	sections_free(&s);
 }
 
+/* The rule again, in the plainest words: behind the last one, or at the next multiple of 65,536. */
+static void lay_plainly(struct vl_buf *heap, const uint8_t *blob, size_t size)
+{
+	if (size > 0 && heap->size / 65536 != (heap->size + size - 1) / 65536)
+		vl_buf_zero(heap, 65536 - heap->size % 65536);
+	vl_buf_put(heap, blob, size);
+}
+
+static void test_large_heap(void)
+{
+	static struct world w;
+	struct vl_buf plain;
+	struct sections s;
+	uint64_t seed = 4;
+
+	model_init(&model);
+	world_init(&w, 0);
+	vl_buf_init(&plain, &memory.env);
+	for (uint64_t i = 0; i < 400; i++) {
+		uint64_t r = check_random(&seed);
+		struct vl_event event = EVENT(.type = VALORI_EVENT_INSERT, .id = i, .metadata = model_pool + r % 1000);
+		static const uint32_t sizes[] = {0, 50, 3000, 9000, 16384, 16385, 20000, 65536};
+
+		event.metadata_size = sizes[r / 1000 % 8] + (uint32_t)(r >> 40) % 400;
+		if (event.metadata_size > 65536)
+			event.metadata_size = 65536;
+		if (r % 3 == 0)
+			event.flags = VL_EVENT_SALTED, event.salt = model_pool + r % 5000;
+		world_apply(&w, &event, NULL);
+		if (r % 3 == 0) {
+			lay_plainly(&plain, (uint8_t[32]){0}, 32);
+			memcpy(plain.data + plain.size - 32, event.salt, 16);
+			memcpy(plain.data + plain.size - 16, event.salt, 16);
+		}
+		lay_plainly(&plain, event.metadata, event.metadata_size);
+	}
+	lay_plainly(&plain, (const uint8_t *)"default", 7);
+	sections_take(&s, &w.state);
+	check_u64(s.bytes[VL_SECTION_HEAP].size, plain.size, "a heap of blobs of all sizes has the size it should");
+	check_bytes(s.bytes[VL_SECTION_HEAP].data, plain.data, plain.size, "and the bytes");
+	world_free(&w);
+	sections_free(&s);
+	vl_buf_free(&plain);
+}
+
+/* What no random flip is likely to make: each lie alone, where it would do most harm. */
+static void test_lies(void)
+{
+	static struct world w;
+	struct sections s;
+	struct vl_record record;
+	struct vl_edge edge;
+	uint64_t cursor;
+	uint8_t *own;
+
+	/* A blob that crosses a chunk, one half of which is no longer where the file has it. */
+	world_init(&w, 0);
+	world_apply(&w, &EVENT(.type = VALORI_EVENT_INSERT, .id = 0, .metadata = model_pool, .metadata_size = 65536), NULL);
+	world_apply(&w, &EVENT(.type = VALORI_EVENT_INSERT, .id = 1, .metadata = model_pool, .metadata_size = 65536), NULL);
+	sections_take(&s, &w.state);
+	own = s.bytes[VL_SECTION_PLACES].data + 32;
+	vl_put64(own + VL_PLACE_METADATA, 65535);
+	reopen(&w, &s);
+	check(vl_record_get(&w.state, 1, &record) && record.metadata == NULL, "a blob across a chunk is none");
+	vl_put64(own + VL_PLACE_METADATA, s.bytes[VL_SECTION_HEAP].size - 4);
+	check(vl_record_get(&w.state, 1, &record) && record.metadata == NULL, "nor one that leaves the heap");
+	vl_put64(own + VL_PLACE_METADATA, UINT64_MAX);
+	check(vl_record_get(&w.state, 1, &record) && record.metadata == NULL, "nor one from nowhere");
+	world_free(&w);
+	sections_free(&s);
+
+	/* Nodes and edges that lead to what is not there. */
+	world_init(&w, 0);
+	world_apply(&w, &EVENT(.type = VALORI_EVENT_INSERT), NULL);
+	for (uint64_t i = 0; i < 3; i++)
+		world_apply(&w, &EVENT(.type = VALORI_EVENT_NODE_CREATE, .id = i), NULL);
+	for (uint64_t i = 0; i < 3; i++)
+		world_apply(&w, &EVENT(.type = VALORI_EVENT_EDGE_CREATE, .id = i, .from = 0, .to = i), NULL);
+	sections_take(&s, &w.state);
+	vl_put32(s.bytes[VL_SECTION_NODES].data + VL_NODE_RECORD, 1000000000);
+	vl_put32(s.bytes[VL_SECTION_EDGES].data + 2 * VL_EDGE_SIZE + VL_EDGE_TO, 1000000000);
+	reopen(&w, &s);
+	cursor = 1000000000;
+	check(!vl_edge_next(&w.state, 0, true, &cursor, &edge), "a cursor from nowhere leads nowhere");
+	check_u64(world_apply(&w, &EVENT(.type = VALORI_EVENT_NODE_DELETE, .id = 0), NULL), VALORI_OK,
+		  "a node that names what is not there, with an edge to nowhere, can be deleted");
+	world_free(&w);
+	sections_free(&s);
+}
+
 static void test_attach_refuses(void)
 {
 	static struct world w, fresh;
@@ -797,6 +892,8 @@ int main(void)
 	test_against_model();
 	test_splits();
 	test_canonical_heap();
+	test_large_heap();
+	test_lies();
 	test_attach_refuses();
 	test_hostile();
 	test_no_memory();
