@@ -9,6 +9,7 @@
 #include "cpu.h"
 #include "crc32c.h"
 #include "faults.h"
+#include "index_brute.h"
 #include "memory.h"
 #include "sample.h"
 #include "scratch.h"
@@ -330,6 +331,9 @@ static void use_state(struct sample *sample)
 {
 	struct vl_state *state = &sample->state;
 	static const uint8_t none[32];
+	const struct vl_filter filter = {0};
+	valori_hit hits[10];
+	size_t count = 0;
 
 	for (uint64_t id = 0; id < vl_state_slots(state, VL_RECORDS); id++) {
 		struct vl_record record;
@@ -366,6 +370,7 @@ static void use_state(struct sample *sample)
 		if (vl_collection_get(state, id, &name, &name_size, &live))
 			vl_collection_find(state, name, name_size);
 	}
+	(void)vl_brute_search(state, none, 1, 10, &filter, 0, vl_state_slots(state, VL_RECORDS), hits, &count, NULL);
 	sample->seed = 77;
 	sample_grow(sample, 3, 15);
 }

@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "bytes.h"
 #include "check.h"
 #include "faults.h"
 #include "host.h"
@@ -229,6 +230,66 @@ static void test_beside_writer(void)
 	free(model);
 }
 
+/* ---- damage that nobody looked for ---- */
+
+/* Bits of the vectors' section: opening does not see them, but no hit may be wrong. */
+static void test_damaged_hits(void)
+{
+	char directory[256];
+	struct model *model = model_new();
+	uint64_t seed = 15, offset, records;
+	unsigned wrong = 0, refused = 0, right = 0;
+	valori_hit expected[10], hits[10];
+	valori_search_options searching = VALORI_SEARCH_INIT;
+	int32_t query[MODEL_DIM] = {0};
+	size_t expected_count, count, size;
+	valori_error error;
+	valori_view *view;
+	const char *path;
+	uint8_t *bytes;
+	valori *store;
+
+	stores_make(directory);
+	path = stores_path(directory, "snapshot.val");
+	store = open_store(directory, VALORI_WRITE | VALORI_CREATE);
+	work(store, model, &seed, 400);
+	records = info_of(store).record_slots;
+	snapshot(store, path);
+	must(valori_view_open(store, &view, &error), &error);
+	must(valori_search(view, query, 1, &searching, expected, &expected_count, &error), &error);
+	valori_view_close(view);
+	close_store(store);
+	bytes = stores_read(path, &size);
+	offset = vl_get64(bytes + 4096 + (size_t)64 * (VL_SECTION_VECTORS - 1) + 8);
+	for (uint64_t id = 0; id < records; id++) {
+		uint64_t byte = offset + id * 4 * MODEL_DIM + id % (4 * MODEL_DIM);
+		bool is_hit = false;
+		valori_code code;
+
+		for (size_t i = 0; i < expected_count; i++)
+			is_hit = is_hit || expected[i].id == id;
+		bytes[byte] ^= 0x10;
+		stores_write(path, bytes, size);
+		bytes[byte] ^= 0x10;
+		store = open_store(directory, VALORI_READ);
+		must(valori_view_open(store, &view, &error), &error);
+		code = valori_search(view, query, 1, &searching, hits, &count, &error);
+		valori_view_close(view);
+		close_store(store);
+		refused += code == VALORI_DAMAGED;
+		right += code == VALORI_OK;
+		if (code == VALORI_OK)
+			wrong += !is_hit && (count != expected_count || memcmp(hits, expected, count * sizeof(*hits)) != 0);
+		else
+			wrong += code != VALORI_DAMAGED;
+	}
+	check(refused > 0 && right > 0, "damage that comes up is named, damage that does not come up harms nobody");
+	check_u64(wrong, 0, "no hit that is given out is wrong");
+	free(bytes);
+	stores_remove(directory);
+	free(model);
+}
+
 /* ---- a restore that ended in the middle ---- */
 
 static void test_half_restored(void)
@@ -295,6 +356,7 @@ int main(void)
 	test_long_life();
 	test_same_bytes();
 	test_beside_writer();
+	test_damaged_hits();
 	test_half_restored();
 	return check_done();
 }
