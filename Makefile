@@ -18,7 +18,7 @@ VERSION := $(MAJOR).$(MINOR).$(PATCH)
 
 WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wswitch-enum
 COMMON = -std=c11 $(CFLAGS) $(WARNINGS) $(WERROR) -ffile-prefix-map=$(CURDIR)=. -MMD -MP -I$(BUILD)
-HOSTED = $(COMMON) -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -pthread -fPIC -fvisibility=hidden
+HOSTED = $(COMMON) -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 -pthread -fPIC -fvisibility=hidden
 
 LIB_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard lib/*.c)))
 TOOL_SOURCES := $(sort $(wildcard cmd/valori-*.c))

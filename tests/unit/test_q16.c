@@ -185,16 +185,19 @@ static void test_faults(const struct vl_kernels *kernels)
 	check(raw == 0, "%s: components that come as Q16.16 obey the same rule", kernels->name);
 }
 
-/* The exact sum of squares below 2^62 or not, in 128 bits; the kernels' answer from it. */
-__extension__ typedef unsigned __int128 wide;
-
+/* The sum of squares, or the limit if it reaches that: in two halves, so that no partial sum is ever too large. */
 static uint64_t norm_oracle(const int32_t *x, size_t dim)
 {
-	wide sum = 0;
+	uint64_t high = 0, low = 0;
 
-	for (size_t i = 0; i < dim; i++)
-		sum += (wide)((int64_t)x[i] * x[i]);
-	return sum < VL_Q16_NORM_MAX ? (uint64_t)sum : VL_Q16_NORM_MAX;
+	for (size_t i = 0; i < dim; i++) {
+		uint64_t square = (uint64_t)((int64_t)x[i] * x[i]);
+
+		high += square >> 32;
+		low += square & UINT32_MAX;
+	}
+	high += low >> 32;
+	return high < VL_Q16_NORM_MAX >> 32 ? high << 32 | (low & UINT32_MAX) : VL_Q16_NORM_MAX;
 }
 
 /* One component of a kind of row: from tiny to the largest that the rule can bear, and beyond. */
