@@ -4,44 +4,49 @@
 #include "q16.h"
 
 enum {
-	BLOCK_ROWS = 32,   /* vectors that stay in the nearest cache while the queries go over them */
-	BLOCK_QUERIES = 16 /* queries whose distances to a block are kept at a time */
+	ROWS = 64,	   /* looked at together */
+	QUERIES = 32,	   /* whose distances to these rows are computed together */
+	NEAR_SIZE = 32768, /* bytes of rows that stay in the nearest cache while the queries come by */
+	FILTER_MASK = 0xffffff
 };
 
-/* Nearer, or as near with the smaller id. */
-static bool is_better(const valori_hit *a, const valori_hit *b)
+/* ---- the hits of one query: a heap whose root is the worst ---- */
+
+static inline bool is_worse(const valori_hit *a, const valori_hit *b)
 {
-	return a->score < b->score || (a->score == b->score && a->id < b->id);
+	return a->score > b->score || (a->score == b->score && a->id > b->id);
 }
 
-/* Puts hit where it belongs in a heap of hits elements whose root, the worst of all, is free. */
-static void sift_down(valori_hit *heap, size_t hits, valori_hit hit)
+/* Lets hit sink from index, where it may be better than what is below it. */
+static void sink(valori_hit *heap, size_t hits, size_t index, valori_hit hit)
 {
-	size_t at = 0;
-
-	for (size_t child; (child = 2 * at + 1) < hits; at = child) {
-		if (child + 1 < hits && is_better(&heap[child], &heap[child + 1]))
+	for (size_t child; (child = 2 * index + 1) < hits; index = child) {
+		if (child + 1 < hits && is_worse(&heap[child + 1], &heap[child]))
 			child++;
-		if (!is_better(&hit, &heap[child]))
+		if (!is_worse(&heap[child], &hit))
 			break;
-		heap[at] = heap[child];
+		heap[index] = heap[child];
 	}
-	heap[at] = hit;
+	heap[index] = hit;
 }
 
-static void offer(valori_hit *heap, size_t *hits, size_t k, valori_hit hit)
+static void rise(valori_hit *heap, size_t index, valori_hit hit)
 {
-	size_t at = *hits;
-
-	if (at == k) {
-		if (is_better(&hit, &heap[0]))
-			sift_down(heap, k, hit);
-		return;
+	for (size_t parent; index > 0; index = parent) {
+		parent = (index - 1) / 2;
+		if (!is_worse(&hit, &heap[parent]))
+			break;
+		heap[index] = heap[parent];
 	}
-	++*hits;
-	for (size_t parent; at > 0 && is_better(&heap[parent = (at - 1) / 2], &hit); at = parent)
-		heap[at] = heap[parent];
-	heap[at] = hit;
+	heap[index] = hit;
+}
+
+static void take_in(valori_hit *heap, size_t *hits, size_t k, valori_hit hit)
+{
+	if (*hits < k)
+		rise(heap, (*hits)++, hit);
+	else if (is_worse(&heap[0], &hit))
+		sink(heap, k, 0, hit);
 }
 
 void vl_hits_sort(valori_hit *heap, size_t hits)
@@ -50,96 +55,110 @@ void vl_hits_sort(valori_hit *heap, size_t hits)
 		valori_hit worst = heap[0];
 
 		hits--;
-		sift_down(heap, hits, heap[hits]);
+		sink(heap, hits, 0, heap[hits]);
 		heap[hits] = worst;
 	}
 }
 
 void vl_hits_merge(valori_hit *heap, size_t *hits, size_t k, const valori_hit *other, size_t other_hits)
 {
-	for (size_t i = 0; i < other_hits; i++)
-		offer(heap, hits, k, other[i]);
+	for (size_t i = 0; i < other_hits && k > 0; i++)
+		take_in(heap, hits, k, other[i]);
 }
 
-/* What one call of vl_brute_search is about. */
-struct search {
+/* ---- the scan ---- */
+
+struct scan {
 	const struct vl_kernels *kernels;
 	const uint8_t *queries;
 	size_t count, k, dim;
 	valori_hit *heaps;
 	size_t *hits;
+	uint64_t distances[QUERIES * ROWS];
 };
 
-/* All queries over rows packed vectors, the first of which has number id; rows is at most BLOCK_ROWS. */
-static void scan_block(const struct search *search, const uint8_t *vectors, size_t rows, uint64_t id)
+/* Which of count records may be hits: their numbers into out, ascending. Status and collection are one comparison. */
+static size_t allowed(const uint8_t *records, size_t count, const struct vl_filter *filter, uint8_t out[ROWS])
 {
-	uint64_t scores[BLOCK_QUERIES * BLOCK_ROWS];
+	uint32_t wanted = filter->collection | (uint32_t)VALORI_LIVE << 16;
+	size_t found = 0;
 
-	for (size_t first = 0; first < search->count; first += BLOCK_QUERIES) {
-		size_t count = search->count - first < BLOCK_QUERIES ? search->count - first : BLOCK_QUERIES;
+	for (size_t i = 0; i < count; i++) {
+		const uint8_t *record = records + i * VL_RECORD_SIZE;
 
-		vl_q16_l2_block(search->kernels, search->queries + first * search->dim * 4, count, vectors, rows,
-				search->dim, scores);
-		for (size_t query = 0; query < count; query++) {
-			valori_hit *heap = search->heaps + (first + query) * search->k;
-			size_t *hits = &search->hits[first + query];
-			uint64_t worst = *hits == search->k ? heap[0].score : UINT64_MAX;
+		out[found] = (uint8_t)i;
+		found += (vl_get32(record + VL_RECORD_COLLECTION) & FILTER_MASK) == wanted &&
+			 (!filter->has_tag || vl_get64(record + VL_RECORD_TAG) == filter->tag);
+	}
+	return found;
+}
 
-			for (size_t row = 0; row < rows; row++) {
-				uint64_t score = scores[query * rows + row];
+/* All queries against count rows that lie behind each other, the first of which is record id. */
+static void scan_rows(struct scan *scan, const uint8_t *rows, size_t count, uint64_t id)
+{
+	size_t row_size = scan->dim * 4;
 
-				if (score > worst)
-					continue;
-				offer(heap, hits, search->k, (valori_hit){.id = id + row, .score = score});
-				if (*hits == search->k)
-					worst = heap[0].score;
-			}
+	for (size_t first = 0; first < scan->count; first += QUERIES) {
+		size_t part = scan->count - first < QUERIES ? scan->count - first : QUERIES;
+
+		if (part == 1)
+			vl_q16_l2_rows(scan->kernels, scan->queries + first * row_size, rows, count, scan->dim,
+				       scan->distances);
+		else
+			vl_q16_l2_block(scan->kernels, scan->queries + first * row_size, part, rows, count, scan->dim,
+					scan->distances);
+		for (size_t q = 0; q < part; q++) {
+			const uint64_t *distances = scan->distances + q * count;
+			valori_hit *heap = scan->heaps + (first + q) * scan->k;
+			size_t *hits = &scan->hits[first + q];
+
+			for (size_t i = 0; i < count; i++)
+				if (*hits < scan->k || distances[i] <= heap[0].score)
+					take_in(heap, hits, scan->k, (valori_hit){id + i, distances[i]});
 		}
 	}
 }
 
-static bool is_allowed(const uint8_t *record, const struct vl_filter *filter)
-{
-	return record[VL_RECORD_STATUS] == VALORI_LIVE && vl_get16(record + VL_RECORD_COLLECTION) == filter->collection &&
-	       (!filter->has_tag || vl_get64(record + VL_RECORD_TAG) == filter->tag);
-}
-
 valori_code vl_brute_search(const struct vl_state *state, const uint8_t *queries, size_t count, size_t k,
-			    const struct vl_filter *filter, uint64_t first, uint64_t last, valori_hit *heaps, size_t *hits,
-			    valori_error *error)
+			    const struct vl_filter *filter, uint64_t first, uint64_t last, valori_hit *heaps,
+			    size_t *hits, valori_error *error)
 {
-	const struct vl_records *records = &state->records;
-	const struct search search = {.kernels = state->env->kernels, .queries = queries, .count = count, .k = k,
-				      .dim = state->dim, .heaps = heaps, .hits = hits};
+	struct scan scan; /* large: not to be zeroed each time */
+	uint64_t slots = vl_state_slots(state, VL_RECORDS), rows_max = ROWS;
 	const uint8_t *name;
 	size_t name_size;
 	bool live;
 
-	if (!records->has_vectors)
-		return vl_fail(error, VALORI_UNKNOWABLE, "the store was opened without vectors");
-	if (!vl_collection_get(state, filter->collection, &name, &name_size, &live) || !live)
-		return VALORI_OK; /* nothing in it is visible */
-	if (last > records->records.count)
-		last = records->records.count;
+	if (state->flags & VL_STATE_NO_VECTORS)
+		return vl_fail(error, VALORI_UNKNOWABLE, "search: this store was opened without its vectors");
+	if (count == 0 || k == 0 || !vl_collection_get(state, filter->collection, &name, &name_size, &live) || !live)
+		return VALORI_OK;
+	scan.kernels = state->env->kernels;
+	scan.queries = queries;
+	scan.count = count;
+	scan.k = k;
+	scan.dim = state->dim;
+	scan.heaps = heaps;
+	scan.hits = hits;
+	if (count > 1 && rows_max * 4 * scan.dim > NEAR_SIZE)
+		rows_max = NEAR_SIZE / (4 * scan.dim) > 4 ? NEAR_SIZE / (4 * scan.dim) : 4;
+	last = last < slots ? last : slots;
 	while (first < last) {
-		uint64_t run, vectors_run;
-		const uint8_t *record = vl_array_run(&records->records, first, &run);
-		const uint8_t *vectors = vl_array_run(&records->vectors, first, &vectors_run);
+		uint64_t run = 0, vectors_run = 0;
+		const uint8_t *records = vl_array_run(&state->records.records, first, &run);
+		const uint8_t *vectors = vl_state_vectors(state, first, &vectors_run);
+		uint8_t rows[ROWS];
+		size_t found;
 
-		if (run > vectors_run)
-			run = vectors_run;
-		if (run > last - first)
-			run = last - first;
-		for (uint64_t row = 0; row < run;) {
-			uint64_t end = row;
-
-			while (end < run && end - row < BLOCK_ROWS && is_allowed(record + end * VL_RECORD_SIZE, filter))
-				end++;
-			if (end > row)
-				scan_block(&search, vectors + row * state->dim * 4, (size_t)(end - row), first + row);
-			else
-				end++;
-			row = end;
+		run = run < vectors_run ? run : vectors_run;
+		run = run < last - first ? run : last - first;
+		run = run < rows_max ? run : rows_max;
+		found = allowed(records, (size_t)run, filter, rows);
+		/* Neighbours go together: with nothing filtered out that is one call, with little allowed it is a few rows. */
+		for (size_t i = 0, length; i < found; i += length) {
+			for (length = 1; i + length < found && rows[i + length] == rows[i] + length; length++)
+				;
+			scan_rows(&scan, vectors + rows[i] * scan.dim * 4, length, first + rows[i]);
 		}
 		first += run;
 	}
