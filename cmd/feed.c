@@ -35,6 +35,7 @@ struct feed {
 	struct row row;
 	bool pending;  /* row was read, and waits for a collection */
 	bool creating; /* its collection was asked for already */
+	bool checking; /* row is compared with what an earlier run committed */
 	bool barrier;  /* go on only when all batches were returned */
 	struct names names;
 	char cached[VALORI_NAME_MAX + 1]; /* the collection looked up last */
@@ -124,7 +125,9 @@ static valori_code refuse_row(struct feed *feed, struct feed_batch *batch, const
 	struct feed_fault fault = {.before = ops_count(batch), .error = *error};
 
 	batch->is_row_fault = is_row_fault((valori_code)error->code);
-	if (batch->is_row_fault && feed->options.skip_bad && rows_can_go_on(feed->rows)) {
+	/* A conflict is about the whole input: it is not the one that was committed. */
+	if (batch->is_row_fault && error->code != VALORI_CONFLICT && feed->options.skip_bad &&
+	    rows_can_go_on(feed->rows)) {
 		batch->is_row_fault = false;
 		if (!grow(&batch->faults, &batch->faults_capacity, batch->fault_count, sizeof(fault)) ||
 		    !keep_row(feed, batch, &fault.row))
@@ -189,15 +192,34 @@ static valori_code resolve_collection(struct feed *feed, valori_op *op, valori_e
 			 rows_quote(name, quoted), feed->options.create ? "" : "; --create makes it");
 }
 
+/* In place of a row that is not read again, what it made: the library finds out from the log what that was. */
+static valori_code put_stand_in(struct feed *feed, struct feed_batch *batch, bool is_record, uint64_t *out_index,
+				valori_error *error)
+{
+	valori_op op = {.kind = is_record ? VALORI_OP_INSERT : VALORI_OP_NODE_CREATE, .dim = feed->options.dim};
+	void *zeros = calloc(op.dim, sizeof(int32_t));
+	valori_code code;
+
+	if (zeros == NULL)
+		return no_memory(feed, error);
+	op.vector = zeros;
+	*out_index = valori_batch_count(batch->ops);
+	code = valori_batch_add(batch->ops, &op, error);
+	free(zeros);
+	return code;
+}
+
 /* A reference by name becomes one to an operation of the batch. */
-static valori_code resolve_ref(struct feed *feed, struct slice name, valori_ref *ref, const char *what,
-			       valori_error *error)
+static valori_code resolve_ref(struct feed *feed, struct feed_batch *batch, struct slice name, valori_ref *ref,
+			       const char *what, valori_error *error)
 {
 	char quoted[48];
 
 	if (name.text == NULL)
 		return VALORI_OK;
 	ref->kind = VALORI_REF_OP;
+	if (feed->checking)
+		return put_stand_in(feed, batch, strcmp(what, "record") == 0, &ref->id, error);
 	if (names_find(&feed->names, name, &ref->id))
 		return VALORI_OK;
 	return rows_fail(feed->rows, &feed->row, error, VALORI_INVALID,
@@ -205,16 +227,16 @@ static valori_code resolve_ref(struct feed *feed, struct slice name, valori_ref 
 			 rows_quote(name, quoted), feed->options.batch_rows);
 }
 
-static valori_code resolve_refs(struct feed *feed, valori_op *op, valori_error *error)
+static valori_code resolve_refs(struct feed *feed, struct feed_batch *batch, valori_op *op, valori_error *error)
 {
-	valori_code code = resolve_ref(feed, feed->row.target, &op->target, "record", error);
+	valori_code code = resolve_ref(feed, batch, feed->row.target, &op->target, "record", error);
 	char quoted[48];
 	uint64_t other;
 
 	if (code == VALORI_OK)
-		code = resolve_ref(feed, feed->row.from, &op->from, "from", error);
+		code = resolve_ref(feed, batch, feed->row.from, &op->from, "from", error);
 	if (code == VALORI_OK)
-		code = resolve_ref(feed, feed->row.to, &op->to, "to", error);
+		code = resolve_ref(feed, batch, feed->row.to, &op->to, "to", error);
 	if (code == VALORI_OK && feed->row.ref.text != NULL && names_find(&feed->names, feed->row.ref, &other))
 		code = rows_fail(feed->rows, &feed->row, error, VALORI_DUPLICATE,
 				 "ref '%s': taken by another row of the same commit",
@@ -307,7 +329,7 @@ static valori_code take_row(struct feed *feed, struct feed_batch *batch, valori_
 		return code == VALORI_OK ? VALORI_END : code;
 	}
 	if (code == VALORI_OK)
-		code = resolve_refs(feed, &op, error);
+		code = resolve_refs(feed, batch, &op, error);
 	if (code == VALORI_OK)
 		code = apply_options(feed, &op, error);
 	if (code != VALORI_OK)
@@ -330,13 +352,15 @@ static valori_code pass_row(struct feed *feed, struct feed_batch *batch, valori_
 	feed->skipped++;
 	if (feed->row.number + 1 != feed->options.rows_done)
 		return VALORI_OK;
+	feed->checking = true;
 	code = take_row(feed, batch, error);
+	feed->checking = false;
 	pthread_mutex_lock(&feed->lock);
 	if (code == VALORI_OK && feed->store != NULL && !feed->halted)
 		code = valori_request_check(feed->store, batch->ops, valori_batch_count(batch->ops) - 1, error);
 	pthread_mutex_unlock(&feed->lock);
-	if (code == VALORI_NOT_FOUND)
-		code = VALORI_OK; /* so long ago that nobody remembers what it was */
+	if (code == VALORI_NOT_FOUND || code == VALORI_END)
+		code = VALORI_OK; /* so long ago that nobody remembers, or its collection is gone */
 	else if (code == VALORI_CONFLICT)
 		rows_fail(feed->rows, &feed->row, error, VALORI_CONFLICT,
 			  "is not the row that was committed; is it the same input? (--source names another)");
@@ -372,7 +396,7 @@ static valori_code add_row(struct feed *feed, struct feed_batch *batch)
 	if (code == VALORI_END)
 		return code;
 	is_old = feed->row.number < feed->options.rows_done;
-	if (is_old && is_row_fault(code) && rows_can_go_on(feed->rows))
+	if (is_old && is_row_fault(code) && code != VALORI_CONFLICT && rows_can_go_on(feed->rows))
 		return VALORI_OK; /* skipped then, skipped now */
 	if (code == VALORI_OK && is_old)
 		code = pass_row(feed, batch, &error);

@@ -351,8 +351,12 @@ static bool fail_element(struct json *json)
 					     "is not a number",           "is a string, not a number",
 					     "is an array, not a number", "is an object, not a number"};
 
-	if (type == JSON_NUMBER && skip_number(json))
+	const char *first = json->next;
+
+	if (type == JSON_NUMBER && skip_number(json)) {
+		json->next = first;
 		return json_fail(json, "is not an integer of 32 bits");
+	}
 	return json_fail(json, json->next == json->end ? "ends too early" : faults[type]);
 }
 

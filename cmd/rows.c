@@ -78,7 +78,10 @@ static void component_text(const struct row *row, size_t index, char out[48])
 		return;
 	}
 	memcpy(&value, &bits, sizeof(value));
-	snprintf(out, 48, "%.9g", (double)value);
+	if (value != value)
+		memcpy(out, "NaN", 4);
+	else
+		snprintf(out, 48, "%.9g", (double)value);
 }
 
 /* Is prefix at the start of text? Then what follows it, else text. */
@@ -172,6 +175,14 @@ static bool looks_like_vecs(struct input *input, size_t width)
 	return input->size == row || (input->size >= row + 4 && vl_get32(data + row) == dim);
 }
 
+/* The length of a first row of vecs may begin like this, too, but goes on with a zero. */
+static bool looks_like_json(const struct input *input)
+{
+	const char *p = input_data(input);
+
+	return input->size >= 2 && (p[0] == '[' || p[0] == '{') && p[1] != 0;
+}
+
 static bool looks_like_csv(const struct input *input)
 {
 	const char *p = input_data(input);
@@ -259,7 +270,13 @@ static valori_code start(struct rows *rows, enum rows_format format, uint32_t di
 	rows->vector = malloc(sizeof(uint32_t) * VALORI_DIM_MAX);
 	if (rows->vector == NULL)
 		return input_fail(&rows->input, error, VALORI_NO_MEMORY, "no memory to read it");
-	code = input_fill(&rows->input, 8, error);
+	/* A row that was written to a pipe is not kept waiting for more than it takes to know what it is. */
+	code = input_fill(&rows->input, 2, error);
+	if (code == VALORI_OK && format == ROWS_UNKNOWN && looks_like_json(&rows->input) &&
+	    format_of_name(rows->input.name) == ROWS_UNKNOWN)
+		rows->format = format = ROWS_NDJSON;
+	if (code == VALORI_OK && format != ROWS_NDJSON)
+		code = input_fill(&rows->input, 8, error);
 	if (code == VALORI_OK && format == ROWS_UNKNOWN)
 		code = recognise(rows, error);
 	if (rows->format == ROWS_NPY && code == VALORI_OK)

@@ -1,0 +1,100 @@
+/* ingest.c - the store of a run, and the signals that end it. */
+#include "ingest.h"
+
+#include <string.h>
+#include <unistd.h>
+
+/* ---- signals ---- */
+
+volatile sig_atomic_t ingest_stopped;
+static volatile sig_atomic_t waiting;
+static const char *volatile waiting_text;
+
+static void on_signal(int number)
+{
+	const char *text = waiting_text;
+
+	ingest_stopped = number;
+	if (!waiting)
+		return;
+	if (write(STDERR_FILENO, text, strlen(text)) < 0)
+		waiting = 0; /* nobody listens */
+	signal(number, SIG_DFL);
+	raise(number); /* takes effect when this handler returns */
+}
+
+void ingest_catch_signals(void)
+{
+	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		sigaction(numbers[i], &action, NULL);
+	action.sa_handler = SIG_IGN;
+	sigaction(SIGPIPE, &action, NULL);
+}
+
+void ingest_wait_begin(const char *text)
+{
+	waiting_text = text;
+	waiting = 1;
+}
+
+void ingest_wait_end(void)
+{
+	waiting = 0;
+}
+
+/* ---- the store ---- */
+
+int ingest_open(struct ingest *run, uint32_t dim)
+{
+	valori_options options = run->options;
+	valori_info info = {.size = sizeof(info)};
+	valori_error error;
+
+	if (dim != 0) {
+		options.dim = dim;
+		options.flags |= run->dry_run ? 0 : VALORI_CREATE;
+	}
+	if (valori_open(&options, &run->store, &error) != VALORI_OK) {
+		if (error.code != VALORI_NOT_FOUND)
+			return tool_fail(&error);
+		if (dim == 0)
+			return TOOL_OK; /* the first row decides */
+		/* What does not exist yet cannot be written to without being made: rehearsed in memory. */
+		options.log = NULL;
+		options.flags = VALORI_REHEARSE;
+		if (valori_open(&options, &run->store, &error) != VALORI_OK)
+			return tool_fail(&error);
+	}
+	if (valori_get_info(run->store, &info, NULL) == VALORI_OK) {
+		run->feed.dim = info.dim;
+		if (info.notes[0] != '\0')
+			tool_warn("%s", info.notes);
+	}
+	return TOOL_OK;
+}
+
+int ingest_close(struct ingest *run, int status)
+{
+	valori_info info = {.size = sizeof(info)};
+	valori_error error;
+	char root[65];
+
+	if (run->store == NULL)
+		return status;
+	if (valori_get_info(run->store, &info, NULL) == VALORI_OK) {
+		valori_hash_format(&info.state_root, root);
+		if (ingest_stopped != 0)
+			tool_trouble(status, "stopped by a signal: %llu rows are committed; height %llu",
+				     (unsigned long long)run->rows, (unsigned long long)info.height);
+		tool_say("%llu events in %llu commits%s; height %llu, state root %s", (unsigned long long)run->events,
+			 (unsigned long long)run->commits, run->dry_run ? ", rehearsed" : "",
+			 (unsigned long long)info.height, root);
+	}
+	if (valori_close(run->store, &error) != VALORI_OK && status <= TOOL_NO)
+		status = tool_fail(&error);
+	run->store = NULL;
+	return status;
+}
