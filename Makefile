@@ -33,7 +33,7 @@ SHARED := $(BUILD)/libvalori.so.$(VERSION)
 .SECONDARY:
 .PHONY: all lib core test-programs bench demo check check-ci check-long deps deps-ci format install uninstall clean
 
-all: lib $(TOOLS) $(BUILD)/valori.pc
+all: lib $(TOOLS)
 
 # make runs configure by itself where nobody has; later with the same arguments whenever configure changed.
 ifeq ($(filter deps deps-ci clean format check-ci,$(MAKECMDGOALS)),)
@@ -69,12 +69,6 @@ $(SHARED): $(LIB_OBJECTS) lib/valori.map
 	@ln -sf $(@F) $(BUILD)/$(SONAME)
 	@ln -sf $(SONAME) $(BUILD)/libvalori.so
 comma := ,
-
-$(BUILD)/valori.pc: Makefile $(BUILD)/config.mak
-	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$(INCLUDEDIR)' '' 'Name: valori' \
-		'Description: deterministic, event-sourced vector database and knowledge graph' \
-		'Version: $(VERSION)' 'Libs: -L$${libdir} -lvalori' 'Libs.private: -pthread' \
-		'Cflags: -I$${includedir}' >$@
 
 # ---- the pure core: what lies below the waterline of lib/LAYERS, built for a machine that has nothing ----
 
@@ -184,7 +178,10 @@ install: all
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libvalori.so
 	install -m 644 $(STATIC) $(DESTDIR)$(LIBDIR)
 	install -m 644 lib/valori.h $(DESTDIR)$(INCLUDEDIR)
-	install -m 644 $(BUILD)/valori.pc $(DESTDIR)$(LIBDIR)/pkgconfig
+	printf '%s\n' 'libdir=$(LIBDIR)' 'includedir=$(INCLUDEDIR)' '' 'Name: valori' \
+		'Description: deterministic, event-sourced vector database and knowledge graph' \
+		'Version: $(VERSION)' 'Libs: -L$${libdir} -lvalori' 'Libs.private: -pthread' \
+		'Cflags: -I$${includedir}' >$(DESTDIR)$(LIBDIR)/pkgconfig/valori.pc
 	for page in $(MANS); do install -D -m 644 -t $(DESTDIR)$(MANDIR)/man$${page##*.} $$page || exit 1; done
 	install -D -m 644 completions/valori.bash $(DESTDIR)$(DATADIR)/bash-completion/completions/valori-ingest
 	install -D -m 644 completions/_valori $(DESTDIR)$(DATADIR)/zsh/site-functions/_valori
