@@ -76,3 +76,18 @@ vectors() {
 		>base.fvecs
 	head -c $((3 * 516)) base.fvecs >q.fvecs
 }
+
+@test "the transcript of the README is what happens" {
+	need_tools
+	need jq
+	sed -n '/^## Sixty seconds/,/^## /p' README.md | sed -n 's/^    //p' | grep -v '^\$ export PATH' \
+		>"$BATS_TEST_TMPDIR/transcript"
+	[ "$(grep -c '^\$' "$BATS_TEST_TMPDIR/transcript")" -ge 5 ]
+	cd "$BATS_TEST_TMPDIR"
+	export PATH=$BUILD:$PATH
+	while IFS= read -r line; do
+		echo "$line"
+		[[ $line != '$ '* ]] || eval "${line#??}"
+	done < <(grep '^\$ ' transcript) >happened 2>&1
+	diff transcript happened
+}
