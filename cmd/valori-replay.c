@@ -179,7 +179,7 @@ static bool is_one_of(const struct replay *replay, uint64_t id)
 {
 	if (replay->key == NULL)
 		return id == replay->id;
-	return bsearch(&id, replay->ids, replay->ids_count, sizeof id, compare_ids) != NULL;
+	return replay->ids_count != 0 && bsearch(&id, replay->ids, replay->ids_count, sizeof id, compare_ids) != NULL;
 }
 
 static bool is_in_collection(struct replay *replay, const valori_event *event)

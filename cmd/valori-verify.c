@@ -60,17 +60,20 @@ static void parse_expect(struct question *question, const char *text)
 		tool_usage("--expect: %s: neither 64 hex digits nor tree:SIZE:HASH", text);
 }
 
-static void each_commit(void *context, const valori_commit_view *commit)
+static void report_progress(void *context, uint64_t height)
 {
 	const struct question *question = context;
+
+	if (tool_progress_due())
+		tool_progress("%s: %llu events verified", question->name, (unsigned long long)height);
+}
+
+static void print_commit(void *context, const valori_commit_view *commit)
+{
 	struct tool_json json = {.file = stdout};
 	char time[32], root[65];
 
-	if (tool_progress_due())
-		tool_progress("%s: %llu events verified", question->name,
-			      (unsigned long long)(commit->first_event + commit->event_count));
-	if (!question->trace)
-		return;
+	(void)context;
 	tool_time(commit->time_ms, time);
 	valori_hash_format(&commit->state_root, root);
 	if (!tool_json) {
@@ -134,6 +137,13 @@ static const char *snapshot_word(const valori_verify_report *report)
 	return report->is_snapshot ? "itself" : words[report->snapshot_used % 3];
 }
 
+static bool is_known(const valori_hash *hash)
+{
+	static const valori_hash zeros;
+
+	return memcmp(hash, &zeros, sizeof zeros) != 0;
+}
+
 static void print_finding(struct tool_json *json, const valori_verify_report *report)
 {
 	char time[32];
@@ -185,7 +195,10 @@ static void print_json(FILE *file, const struct question *question, const valori
 	tool_json_u64(&json, "commits", report->commits);
 	tool_json_text(&json, "time", tool_time(report->time_ms, time));
 	tool_json_hash(&json, "state_hash", &report->state_root);
-	tool_json_text(&json, "chain_head", history);
+	if (is_known(&report->tree_root))
+		tool_json_text(&json, "chain_head", history);
+	else
+		tool_json_raw(&json, "chain_head", "null");
 	tool_json_object_end(&json);
 	if (question->expect != NULL)
 		tool_json_text(&json, "expected_hash", question->expect);
@@ -221,7 +234,8 @@ static void print_text(const struct question *question, const valori_verify_repo
 	valori_hash_format(&report->state_root, hash);
 	printf("\n  state root  %s\n", hash);
 	tool_history(report->commits, &report->tree_root, history);
-	printf("  history     %s\n", history);
+	if (is_known(&report->tree_root))
+		printf("  history     %s\n", history);
 	if (report->snapshot_used)
 		printf("  snapshot    %s\n",
 		       report->snapshot_used == 1 ? "used as the base of the log" : "equal to the log at its commit");
@@ -261,7 +275,8 @@ static int verify(struct question *question, const char *path, const char *repor
 	question->options.path = strcmp(path, "-") == 0 ? NULL : path;
 	question->options.fd = strcmp(path, "-") == 0 ? STDIN_FILENO : -1;
 	question->options.name = question->name;
-	question->options.trace = each_commit;
+	question->options.trace = question->trace ? print_commit : NULL;
+	question->options.progress = report_progress;
 	question->options.context = question;
 	if (valori_verify(&question->options, &report, &error) != VALORI_OK)
 		return tool_fail_open(path, &error);

@@ -578,8 +578,10 @@ typedef struct valori_verify_options {
 	valori_hash expect;
 	uint64_t expect_size;
 	valori_when at;
-	/* [own] called after every commit, if not NULL */
+	/* [own] called after every commit, if not NULL; commits are then verified one by one, which takes longer */
 	void (*trace)(void *context, const valori_commit_view *commit);
+	/* [own] called with the height reached, after every commit that was read, if not NULL */
+	void (*progress)(void *context, uint64_t height);
 	void *context;
 } valori_verify_options;
 
@@ -593,7 +595,7 @@ typedef struct valori_verify_report {
 	uint64_t base_height, height, commits, time_ms; /* as far as proven */
 	uint64_t torn_size;
 	uint64_t segments;
-	valori_hash log_id, state_root, tree_root;
+	valori_hash log_id, state_root, tree_root; /* tree_root: zeros when it is not known so far */
 	/* where the first fault is; VALORI_NONE when there is none */
 	uint64_t fault_offset, fault_event, fault_commit, fault_time_ms;
 	uint32_t fault_rewrite;	  /* 0: checksum broken (accident), 1: checksums are right, content differs */

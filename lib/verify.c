@@ -55,6 +55,9 @@ static void set_proven(struct verifier *verifier)
 	report->commits = replica->applied_commits;
 	report->time_ms = replica->applied_time_ms;
 	memcpy(report->state_root.bytes, replica->root, VL_HASH_SIZE);
+	/* Commits are applied some at a time: when one of those is at fault, the reader has gone too far. */
+	if (verifier->reader != NULL && vl_reader_position(verifier->reader)->frontier.size == report->commits)
+		vl_frontier_root(&vl_reader_position(verifier->reader)->frontier, verifier->env->kernels, report->tree_root.bytes);
 }
 
 static void add_proven(struct verifier *verifier)
@@ -434,6 +437,8 @@ static valori_code walk(struct verifier *verifier, valori_error *error)
 		code = vl_replica_put(&verifier->replica, &commit, error);
 		if (code == VALORI_OK && verifier->options->trace != NULL)
 			code = vl_replica_flush(&verifier->replica, error);
+		if (verifier->options->progress != NULL)
+			verifier->options->progress(verifier->options->context, vl_reader_position(verifier->reader)->height);
 		compare_position(verifier);
 		if (code == VALORI_OK && is_at_snapshot(verifier))
 			code = meet_snapshot(verifier, error);
@@ -548,7 +553,6 @@ static void judge(struct verifier *verifier)
 	valori_verify_report *report = verifier->report;
 
 	set_proven(verifier);
-	vl_frontier_root(&vl_reader_position(verifier->reader)->frontier, verifier->env->kernels, report->tree_root.bytes);
 	if (verifier->has_snapshot_fault) {
 		bool is_mismatch = verifier->snapshot_fault.code == VALORI_MISMATCH;
 
