@@ -239,6 +239,8 @@ static void print_text(const struct question *question, const valori_verify_repo
 	if (report->snapshot_used)
 		printf("  snapshot    %s\n",
 		       report->snapshot_used == 1 ? "used as the base of the log" : "equal to the log at its commit");
+	if (report->base_height != 0 && !report->snapshot_used && sound)
+		printf("  note        %s\n", report->sentence);
 	if (report->torn_size != 0)
 		printf("  torn tail   %llu bytes after the last commit that count for nothing\n",
 		       (unsigned long long)report->torn_size);

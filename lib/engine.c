@@ -189,9 +189,10 @@ static valori_code start(struct recovery *recovery, valori_error *error)
 	valori_error why;
 	valori_code code;
 
+	/* A snapshot later than the moment asked for is of no use, but nothing is wrong with it: no note. */
 	if (recovery->snapshot != NULL && !is_before_end(recovery, vl_snapshot_position(recovery->snapshot))) {
-		vl_fail(&why, VALORI_UNKNOWABLE, "it is later than the moment asked for");
-		drop_snapshot(recovery, &why);
+		vl_snapshot_close(recovery->snapshot);
+		recovery->snapshot = NULL;
 	}
 	if (recovery->snapshot != NULL) {
 		code = vl_reader_seek_position(recovery->reader, vl_snapshot_position(recovery->snapshot), &why);

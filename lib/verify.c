@@ -491,8 +491,13 @@ static valori_code begin(struct verifier *verifier, valori_error *error)
 	const struct vl_position *base = vl_reader_base(verifier->reader);
 	valori_verify_report *report = verifier->report;
 	struct vl_replica *replica = &verifier->replica;
+	const valori_when *at = &verifier->options->at;
 	valori_code code;
 
+	if ((at->kind == VALORI_WHEN_HEIGHT && at->value < base->height) ||
+	    (at->kind == VALORI_WHEN_TIME && base->height != 0 && at->value < base->time_ms))
+		return vl_fail(error, VALORI_UNKNOWABLE, "%s: history before event %llu was trimmed",
+			       vl_reader_path(verifier->reader), (unsigned long long)base->height);
 	report->base_height = base->height;
 	report->segments = vl_reader_segments(verifier->reader);
 	memcpy(report->log_id.bytes, base->log_id, VL_HASH_SIZE);
