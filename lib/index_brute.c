@@ -4,8 +4,8 @@
 #include "q16.h"
 
 enum {
-	ROWS = 64,	   /* looked at together */
-	QUERIES = 32,	   /* whose distances to these rows are computed together */
+	ROWS = 64,         /* looked at together */
+	QUERIES = 32,      /* whose distances to these rows are computed together */
 	NEAR_SIZE = 32768, /* bytes of rows that stay in the nearest cache while the queries come by */
 	FILTER_MASK = 0xffffff
 };
