@@ -34,7 +34,6 @@ say "Real text: the licences and manual pages of this machine, and this project'
 rows=$(wc -l < paragraphs)
 awk 'NR % 2' paragraphs > first.ndjson # every other one, so that both halves speak of everything
 awk 'NR % 2 == 0' paragraphs | cat first.ndjson - > all.ndjson
-half=$(wc -l < first.ndjson)
 echo "$(wc -l < files) files, $rows paragraphs, embedded by contrib/embed.pl (hashed words and trigrams: no model)"
 
 say "Ingest half of them: one id per line, printed when it is durable"
