@@ -127,18 +127,16 @@ bool sample_apply(struct sample *sample, struct vl_event *event)
 	return code == VALORI_OK;
 }
 
-/* Gives the event that was applied last a request id. */
-static void add_request(struct sample *sample, const struct vl_event *event)
+void sample_request(struct sample *sample, const uint8_t id[VL_REQUEST_ID], uint64_t object)
 {
-	struct vl_request request = {.event = sample->state.totals.height - 1, .object = event->id};
+	struct vl_request request = {.event = sample->state.totals.height - 1, .object = object};
 
-	for (int i = 0; i < VL_REQUEST_ID; i += 8)
-		vl_put64(request.id + i, check_random(&sample->seed));
+	memcpy(request.id, id, VL_REQUEST_ID);
 	memcpy(request.digest, sample->digests.data + sample->digests.size - VL_HASH_SIZE, VL_HASH_SIZE);
 	must(vl_requests_add(&sample->requests, &request, NULL), "request");
 	vl_buf_put32(&sample->table, sample->event_count - 1);
 	vl_buf_put32(&sample->table, 0);
-	vl_buf_put(&sample->table, request.id, VL_REQUEST_ID);
+	vl_buf_put(&sample->table, id, VL_REQUEST_ID);
 	sample->request_count++;
 }
 
@@ -259,6 +257,7 @@ static void fill_event(struct sample *sample, struct vl_event *event)
 		event->id = below(sample, 4) == 0 ? any(sample, VL_COLLECTIONS) : VALORI_NONE;
 		break;
 	case VALORI_EVENT_CONFIG:
+		event->id = 0;
 		event->parameter = VL_PARAM_INDEX;
 		event->tag = below(sample, 4);
 		break;
@@ -267,6 +266,15 @@ static void fill_event(struct sample *sample, struct vl_event *event)
 	case VALORI_EVENT_SET_TAG:
 		break;
 	}
+}
+
+static void add_request(struct sample *sample, uint64_t object)
+{
+	uint8_t id[VL_REQUEST_ID];
+
+	for (int i = 0; i < VL_REQUEST_ID; i += 8)
+		vl_put64(id + i, check_random(&sample->seed));
+	sample_request(sample, id, object);
 }
 
 void sample_grow(struct sample *sample, unsigned commits, unsigned events)
@@ -278,7 +286,7 @@ void sample_grow(struct sample *sample, unsigned commits, unsigned events)
 
 			fill_event(sample, &event);
 			if (sample_apply(sample, &event) && below(sample, 2) == 0)
-				add_request(sample, &event);
+				add_request(sample, event.id);
 		}
 		sample_commit(sample);
 	}

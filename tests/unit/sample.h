@@ -34,6 +34,8 @@ void sample_grow(struct sample *sample, unsigned commits, unsigned events);
 void sample_insert(struct sample *sample, unsigned records);
 /* Applies one event; its digests are computed here. False: it was refused. */
 bool sample_apply(struct sample *sample, struct vl_event *event);
+/* Gives the event that was applied last a request id; object is what it made or touched. */
+void sample_request(struct sample *sample, const uint8_t id[VL_REQUEST_ID], uint64_t object);
 /* The bracket of a commit. One without events is none. */
 void sample_begin(struct sample *sample);
 void sample_commit(struct sample *sample);

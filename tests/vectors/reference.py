@@ -148,7 +148,8 @@ class State:
             self.leaves[context, preimage] = derive(context, preimage)
         return self.leaves[context, preimage]
 
-    def root(self):
+    def all_leaves(self):
+        """Of records, nodes, edges, meta, collections."""
         records = []
         for i, r in enumerate(self.records):
             if r["status"] == DELETED:
@@ -177,8 +178,11 @@ class State:
             self.leaf(b"collection", struct.pack("<QB7x", i, live) + derive(b"key", name))
             for i, (name, live) in enumerate(self.collections)
         ]
+        return [records, nodes, edges, meta, collections]
+
+    def root(self):
+        lists = self.all_leaves()
         config = derive(b"config", b"".join(struct.pack("<IIQ", p, 0, v) for p, v in sorted(self.config.items())))
-        lists = [records, nodes, edges, meta, collections]
         return derive(
             b"state",
             struct.pack("<II", self.dim, 1)
