@@ -418,6 +418,11 @@ static bool is_full(const struct feed *feed, const struct feed_batch *batch)
 	       (count != 0 && valori_batch_size(batch->ops) >= feed->options.batch_size);
 }
 
+static bool is_text(const struct feed *feed)
+{
+	return rows_format(feed->rows) == ROWS_NDJSON || rows_format(feed->rows) == ROWS_CSV;
+}
+
 static void fill(struct feed *feed, struct feed_batch *batch)
 {
 	if (batch->ops != NULL)
@@ -430,7 +435,8 @@ static void fill(struct feed *feed, struct feed_batch *batch)
 	do
 		batch->code = add_row(feed, batch);
 	while (batch->code == VALORI_OK && !feed->barrier && !is_full(feed, batch));
-	if (batch->code <= VALORI_END && batch->ops != NULL)
+	/* Reading text takes longer than committing it: then whoever commits hashes, too. */
+	if (batch->code <= VALORI_END && batch->ops != NULL && !is_text(feed))
 		valori_batch_seal(batch->ops);
 }
 

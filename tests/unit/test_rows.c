@@ -409,7 +409,7 @@ static void test_npy(void)
 		 8,
 		 {1, 0, 0, 0, 0, 0, 0, 0, 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
 		 {0x3f800000, 0xc0000000}},
-		{"'<u4'", 4, {1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff}, {0x3f800000, 0x4f7fffff}},
+		{"'<u4'", 4, {1, 0, 0, 0, 3, 0, 0, 1}, {0x3f800000, 0x4b800001}},
 	};
 	uint8_t bytes[256];
 	unsigned wrong = 0;
