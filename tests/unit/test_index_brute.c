@@ -199,7 +199,7 @@ static void count_rows(const uint8_t *query, const uint8_t *rows, size_t count, 
 static void test_edges(void)
 {
 	const struct vl_filter all = {0, false, 0}, tag = {0, true, 5};
-	valori_hit heap[K_MAX];
+	valori_hit heap[K_MAX] = {{7, UINT64_MAX}};
 	size_t hits = 0, matches = 0;
 	struct vl_state other;
 	valori_error error;
@@ -207,7 +207,8 @@ static void test_edges(void)
 	check_u64(vl_brute_search(&state, queries[0], 0, 10, &all, 0, RECORDS, heap, &hits, NULL), VALORI_OK, "no query");
 	check_u64(vl_brute_search(&state, queries[0], 1, 0, &all, 0, RECORDS, heap, &hits, NULL), VALORI_OK, "no hit wanted");
 	check_u64(vl_brute_search(&state, queries[0], 1, 10, &all, 50, 50, heap, &hits, NULL), VALORI_OK, "no record");
-	check_u64(hits, 0, "each gives no hit");
+	vl_hits_merge(heap, &hits, 0, &(valori_hit){1, 1}, 1);
+	check(hits == 0 && heap[0].id == 7 && heap[0].score == UINT64_MAX, "each gives no hit, and writes none");
 	other = state;
 	other.flags = VL_STATE_NO_VECTORS;
 	check_u64(vl_brute_search(&other, queries[0], 1, 10, &all, 0, RECORDS, heap, &hits, &error), VALORI_UNKNOWABLE,
@@ -250,6 +251,41 @@ static void test_extremes(void)
 	vl_pool_free(p);
 }
 
+/* Vectors so long that few of them lie together. */
+static void test_wide(void)
+{
+	enum { WIDE = 3000, COUNT = 70 };
+	static uint8_t wide[COUNT][4 * WIDE];
+	const struct vl_filter all = {0, false, 0};
+	struct vl_pool *p;
+	struct vl_state s;
+	valori_hit heaps[2][COUNT];
+	size_t hits[2] = {0};
+	unsigned wrong = 0;
+
+	vl_pool_new(&memory.env, &p, NULL);
+	vl_state_init(&s, p, WIDE, 0, NULL);
+	for (uint64_t id = 0; id < COUNT; id++) {
+		struct vl_event event = {.type = VALORI_EVENT_INSERT, .id = id, .metadata_size = VL_ABSENT,
+					 .vector = wide[id]};
+
+		vl_put32(wide[id] + 4 * (id * 41 % WIDE), (uint32_t)id * 3);
+		vl_state_apply(&s, &event, NULL);
+	}
+	vl_brute_search(&s, wide[0], 1, COUNT, &all, 0, COUNT, heaps[0], hits, NULL);
+	vl_hits_sort(heaps[0], hits[0]);
+	for (uint64_t id = 0; id < COUNT; id++)
+		wrong += heaps[0][id].id != id || heaps[0][id].score != id * id * 9;
+	hits[0] = 0;
+	vl_brute_search(&s, wide[0], 2, COUNT, &all, 0, COUNT, heaps[0], hits, NULL);
+	vl_hits_sort(heaps[1], hits[1]);
+	for (size_t i = 1; i < COUNT; i++)
+		wrong += heaps[1][i].score < heaps[1][i - 1].score;
+	check(hits[0] == COUNT && hits[1] == COUNT && wrong == 0, "vectors of many components");
+	vl_state_free(&s);
+	vl_pool_free(p);
+}
+
 int main(void)
 {
 	memory_init(&memory, vl_cpu_kernels(NULL));
@@ -262,6 +298,7 @@ int main(void)
 	test_ranges();
 	test_edges();
 	test_extremes();
+	test_wide();
 	vl_state_free(&state);
 	vl_pool_free(pool);
 	check(memory.blocks == 0 && memory.wrong == 0, "all memory is given back with its size");
