@@ -81,14 +81,17 @@ struct scan {
 static size_t allowed(const uint8_t *records, size_t count, const struct vl_filter *filter, uint8_t out[ROWS])
 {
 	uint32_t wanted = filter->collection | (uint32_t)VALORI_LIVE << 16;
+	uint64_t tag = filter->tag, tag_mask = filter->has_tag ? UINT64_MAX : 0;
 	size_t found = 0;
 
+	/* Without a branch: whether a record is allowed is anybody's guess. */
 	for (size_t i = 0; i < count; i++) {
 		const uint8_t *record = records + i * VL_RECORD_SIZE;
+		uint32_t other = (vl_get32(record + VL_RECORD_COLLECTION) ^ wanted) & FILTER_MASK;
+		uint64_t other_tag = (vl_get64(record + VL_RECORD_TAG) ^ tag) & tag_mask;
 
 		out[found] = (uint8_t)i;
-		found += (vl_get32(record + VL_RECORD_COLLECTION) & FILTER_MASK) == wanted &&
-			 (!filter->has_tag || vl_get64(record + VL_RECORD_TAG) == filter->tag);
+		found += (other | other_tag) == 0;
 	}
 	return found;
 }
@@ -111,10 +114,14 @@ static void scan_rows(struct scan *scan, const uint8_t *rows, size_t count, uint
 			const uint64_t *distances = scan->distances + q * count;
 			valori_hit *heap = scan->heaps + (first + q) * scan->k;
 			size_t *hits = &scan->hits[first + q];
+			uint64_t limit = *hits < scan->k ? UINT64_MAX : heap[0].score;
 
-			for (size_t i = 0; i < count; i++)
-				if (*hits < scan->k || distances[i] <= heap[0].score)
-					take_in(heap, hits, scan->k, (valori_hit){id + i, distances[i]});
+			for (size_t i = 0; i < count; i++) {
+				if (distances[i] > limit)
+					continue;
+				take_in(heap, hits, scan->k, (valori_hit){id + i, distances[i]});
+				limit = *hits < scan->k ? UINT64_MAX : heap[0].score;
+			}
 		}
 	}
 }
