@@ -136,10 +136,12 @@ static size_t end(struct sentence *s)
 	return s->used;
 }
 
-static size_t format_all(char *out, size_t size, const char *format, va_list *arguments)
+size_t vl_format_list(char *out, size_t size, const char *format, va_list *arguments)
 {
 	struct sentence s = {.text = out, .size = size - 1};
 
+	if (size == 0)
+		return 0;
 	while (*format != '\0' && !s.cut)
 		if (*format == '%')
 			format = put_argument(&s, format + 1, arguments);
@@ -153,10 +155,8 @@ size_t vl_format(char *out, size_t size, const char *format, ...)
 	va_list arguments;
 	size_t used;
 
-	if (size == 0)
-		return 0;
 	va_start(arguments, format);
-	used = format_all(out, size, format, &arguments);
+	used = vl_format_list(out, size, format, &arguments);
 	va_end(arguments);
 	return used;
 }
@@ -170,7 +170,7 @@ valori_code vl_fail(valori_error *error, valori_code code, const char *format, .
 	if (error == NULL)
 		return code;
 	va_start(arguments, format);
-	used = format_all(message, sizeof(message), format, &arguments);
+	used = vl_format_list(message, sizeof(message), format, &arguments);
 	va_end(arguments);
 	memset(error, 0, sizeof(*error));
 	error->code = (int32_t)code;

@@ -4,6 +4,8 @@
 #ifndef VL_ERR_H
 #define VL_ERR_H
 
+#include <stdarg.h>
+
 #include "valori.h"
 
 /*
@@ -17,6 +19,8 @@ valori_code vl_fail(valori_error *error, valori_code code, const char *format, .
 
 /* The same printf into a caller's string of size bytes, always NUL-terminated; returns the length written. */
 size_t vl_format(char *out, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+size_t vl_format_list(char *out, size_t size, const char *format, va_list *arguments);
 
 /* Puts "prefix: " before the sentence of error; returns error's code (or code, when error is NULL). */
 valori_code vl_fail_in(valori_error *error, valori_code code, const char *prefix);
