@@ -611,6 +611,87 @@ typedef struct valori_verify_report {
  */
 valori_code valori_verify(const valori_verify_options *options, valori_verify_report *out, valori_error *error);
 
+/* ---- 11. Files of the Rust system -------------------------------------------------------------------------------- */
+
+/*
+ * Event logs (version 2, 3 and 4, in one file or in many), WALs and snapshots of Valori-Kernel, read and never written. The events
+ * are applied to a model of its state whose hash is its hash, "valori-state" version 2.
+ */
+typedef struct valori_upstream valori_upstream;
+
+typedef enum valori_upstream_kind {
+	VALORI_UPSTREAM_NONE = 0, /* none of its files */
+	VALORI_UPSTREAM_LOG = 1,
+	VALORI_UPSTREAM_WAL = 2,
+	VALORI_UPSTREAM_SNAPSHOT = 3
+} valori_upstream_kind;
+
+typedef enum valori_upstream_verdict {
+	VALORI_UPSTREAM_INTACT = 0,	/* everything that its bytes can prove is as it should be */
+	VALORI_UPSTREAM_TORN = 1,	/* the same, but for bytes at the end that a crash left: benign */
+	VALORI_UPSTREAM_INCOMPLETE = 2, /* what is there is sound, but segments are missing */
+	VALORI_UPSTREAM_ALTERED = 3,	/* an entry is not what was written */
+	VALORI_UPSTREAM_REFUSED = 4,	/* the chain is sound, but an event contradicts those before it */
+	VALORI_UPSTREAM_UNREADABLE = 5	/* of a WAL or a snapshot, which have no checksum: no such file goes on like this */
+} valori_upstream_verdict;
+
+enum {					 /* valori_upstream_event.flags */
+	VALORI_UPSTREAM_HOLE = 1 << 0,	 /* INSERT: only an id that is not in use (of a snapshot); all else is zero */
+	VALORI_UPSTREAM_ENCRYPTED = 1 << 1, /* INSERT: metadata is ciphertext, the vector zeros */
+	VALORI_UPSTREAM_SHRED = 1 << 2,	 /* type is 0: a key was destroyed */
+	VALORI_UPSTREAM_REPEATED = 1 << 3, /* SOFT_DELETE of what was soft-deleted already */
+	VALORI_UPSTREAM_TOMBSTONE = 1 << 4, /* INSERT: of a snapshot: soft-deleted there */
+	VALORI_UPSTREAM_SHREDDED = 1 << 5  /* INSERT: of a snapshot: its key is destroyed */
+};
+
+typedef struct valori_upstream_event { /* bytes are borrowed until the next call */
+	valori_event event; /* number counts from 0; collection is the namespace; no salt, no CONFIG */
+	uint32_t flags, dim;
+	uint64_t offset, time_s; /* of its entry in the file named by path */
+	const char *path;
+} valori_upstream_event;
+
+typedef struct valori_upstream_report {
+	uint32_t size;
+	uint32_t kind, verdict;
+	uint32_t version, dim;	/* of the last segment's header */
+	uint32_t segments, first_segment, last_segment;
+	uint32_t state_known;	/* 0: events before the first segment would be needed */
+	uint32_t empty_metadata; /* entries with empty metadata, over which its own reader stumbles */
+	uint32_t oversized;	/* entries longer than its own reader accepts */
+	uint32_t reordered;	/* events that stand behind later ones, and were put back in order */
+	uint32_t checkpoints, checkpoints_wrong; /* wrong: at the start of a segment, another hash than the state's */
+	uint64_t file_size, entries, events, encrypted;
+	uint64_t torn_size;	/* bytes at the end that count for nothing */
+	uint64_t torn_inside;	/* the same between entries: a torn write, after which the log was continued */
+	uint64_t state_version;
+	uint64_t record_slots, record_active, record_soft_deleted, record_encrypted, record_shredded;
+	uint64_t node_slots, node_live, edge_slots, edge_live;
+	uint64_t meta_entries; /* of a snapshot */
+	valori_hash chain_head, state_hash;
+	/* the first fault: entries count from 1, as its own tools count; VALORI_NONE: there is none */
+	uint64_t fault_entry, fault_offset, fault_time_s;
+	uint64_t breach_entry, breach_offset; /* where it showed */
+	valori_hash breach_stored, breach_computed;
+	char fault_path[256];
+	char sentence[512]; /* what is wrong, and what is still proven; "" when there is nothing to say */
+} valori_upstream_report;
+
+/* What a file's first bytes say; a pipe or a directory is NONE. NOT_FOUND, IO. [any] */
+valori_code valori_upstream_recognise(const char *path, uint32_t *out_kind, valori_error *error);
+/*
+ * One log with all its segments, one WAL, or one snapshot. Segments may be given in any order; with one path, those named
+ * PATH.NNNNNN beside it, and in directory archive (if not NULL), are found. NOT_FOUND, NOT_OURS, DAMAGED (header), NEWER, INVALID (files that do
+ * not belong together), IO, NO_MEMORY. [any] Release with valori_upstream_close.
+ */
+valori_code valori_upstream_open(const char *const *paths, size_t count, const char *archive, valori_upstream **out,
+				 valori_error *error);
+void valori_upstream_close(valori_upstream *upstream); /* [own] */
+/* The next event, as long as all is sound: OK, END, NO_MEMORY. [own] */
+valori_code valori_upstream_next(valori_upstream *upstream, valori_upstream_event *out, valori_error *error);
+/* What is known so far; the verdict, and all of it, after END. Computes the state hash. [own] */
+void valori_upstream_get_report(valori_upstream *upstream, valori_upstream_report *out);
+
 #ifdef __GNUC__
 #pragma GCC visibility pop
 #endif
