@@ -3,7 +3,6 @@
 
 setup() {
 	load house
-	[ -e lib/valori.h ] || skip "there is no lib/valori.h yet"
 }
 
 # The functions that lib/valori.h declares, static inline ones left out.
@@ -17,23 +16,14 @@ defined() { # nm arguments
 	nm --defined-only "$@" | awk 'NF == 3 && $2 ~ /[A-Z]/ { sub(/@.*/, "", $3); print $3 }' | sort -u
 }
 
-# Until the engine is there, what is missing is counted as skipped rather than as a fault.
-still_to_come() {
-	[ -e lib/engine.c ] || skip "the engine is not written yet"
-}
-
 @test "libvalori.so exports exactly what valori.h declares" {
 	[ -n "$(prototypes)" ]
-	none "$(comm -13 <(prototypes) <(defined -D "$BUILD/libvalori.so"))"
-	still_to_come
 	diff <(prototypes) <(defined -D "$BUILD/libvalori.so")
 }
 
 @test "libvalori.a defines exactly what valori.h declares, and names of its own begin with vl_" {
 	[ -n "$(prototypes)" ]
 	none "$(defined -g "$BUILD/libvalori.a" | grep -vE '^(valori|vl)_')"
-	none "$(comm -13 <(prototypes) <(defined -g "$BUILD/libvalori.a" | grep '^valori_'))"
-	still_to_come
 	diff <(prototypes) <(defined -g "$BUILD/libvalori.a" | grep '^valori_')
 }
 

@@ -19,13 +19,8 @@ code() {
 tools() {
 	local source
 	for source in cmd/valori-*.c; do
-		[ -e "$source" ] || return 0
 		basename "$source" .c
 	done
-}
-
-need_tools() {
-	[ -n "$(tools)" ] || skip "there is no tool yet"
 }
 
 need() { # command

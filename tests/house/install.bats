@@ -13,7 +13,6 @@ installed() {
 }
 
 @test "make install puts tools, library, header, manual and completions under DESTDIR and PREFIX" {
-	need_tools
 	make -s BUILD="$BUILD" DESTDIR="$BATS_TEST_TMPDIR/root" PREFIX=/opt/valori install >/dev/null
 	cd "$BATS_TEST_TMPDIR/root/opt/valori"
 	for tool in $(cd "$OLDPWD" && tools); do
@@ -34,7 +33,6 @@ installed() {
 
 @test "what was installed compiles, links and runs through pkg-config" {
 	need pkg-config
-	[ -e lib/engine.c ] || skip "the engine is not written yet"
 	make -s BUILD="$BUILD" PREFIX="$BATS_TEST_TMPDIR/root" install >/dev/null
 	cat >"$BATS_TEST_TMPDIR/t.c" <<-'END'
 		#include <valori.h>
@@ -47,7 +45,6 @@ installed() {
 }
 
 @test "make uninstall leaves nothing" {
-	need_tools
 	make -s BUILD="$BUILD" DESTDIR="$BATS_TEST_TMPDIR/root" PREFIX=/usr install >/dev/null
 	[ -n "$(installed)" ]
 	make -s BUILD="$BUILD" DESTDIR="$BATS_TEST_TMPDIR/root" PREFIX=/usr uninstall >/dev/null

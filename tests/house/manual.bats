@@ -5,7 +5,6 @@ bats_require_minimum_version 1.5.0
 
 setup() {
 	load house
-	ls man/*.[1-9] >/dev/null 2>&1 || skip "there is no manual page yet"
 }
 
 @test "the manual pages are well-formed mdoc" {
@@ -15,7 +14,6 @@ setup() {
 }
 
 @test "every page that is referred to exists" {
-	[ -e man/valori-log.5 ] || skip "the pages of the formats are not written yet"
 	none "$(sed -nE 's/^\.Xr ([^ ]+) ([0-9]).*/\1.\2/p' man/*.[1-9] | grep -E '^(lib)?valori' | sort -u |
 		while read -r page; do [ -e "man/$page" ] || echo "$page"; done)"
 }
@@ -37,7 +35,6 @@ setup() {
 	sed -n '/^\.Bd -literal/,/^\.Ed/p' man/libvalori.3 | sed '/^\./d; s/\\e/\\/g' >"$BATS_TEST_TMPDIR/t.c"
 	[ -s "$BATS_TEST_TMPDIR/t.c" ]
 	$CC -std=c11 -Wall -Wextra -Werror -Ilib -fsyntax-only "$BATS_TEST_TMPDIR/t.c"
-	[ -e lib/engine.c ] || skip "the engine is not written yet"
 	$CC -std=c11 -Ilib -o "$BATS_TEST_TMPDIR/t" "$BATS_TEST_TMPDIR/t.c" "$BUILD/libvalori.so"
 	cd "$BATS_TEST_TMPDIR"
 	LD_LIBRARY_PATH=$BUILD run -0 ./t
@@ -47,7 +44,6 @@ setup() {
 # Each ".Dl $ command" runs in a directory of its own, with base.fvecs and q.fvecs of 128 components. Comment lines
 # '.\" $ command' before it prepare what the reader of the page is supposed to have.
 @test "the examples of the manual work as written" {
-	need_tools
 	export PATH=$BUILD:$PATH
 	count=0
 	for page in man/*.[1-9]; do
@@ -77,8 +73,14 @@ vectors() {
 	head -c $((3 * 516)) base.fvecs >q.fvecs
 }
 
+@test "the rows that valori-ingest(1) shows are rows" {
+	sed -n '/^\.Bd -literal/,/^\.Ed/p' man/valori-ingest.1 | grep '^{' >"$BATS_TEST_TMPDIR/rows"
+	[ "$(wc -l <"$BATS_TEST_TMPDIR/rows")" -ge 3 ]
+	run -0 "$BUILD/valori-ingest" -d 2 -l "$BATS_TEST_TMPDIR/db" "$BATS_TEST_TMPDIR/rows"
+	[ "${#lines[@]}" = "$(wc -l <"$BATS_TEST_TMPDIR/rows")" ]
+}
+
 @test "the transcript of the README is what happens" {
-	need_tools
 	need jq
 	sed -n '/^## Sixty seconds/,/^## /p' README.md | sed -n 's/^    //p' | grep -v '^\$ export PATH' \
 		>"$BATS_TEST_TMPDIR/transcript"

@@ -5,7 +5,6 @@ bats_require_minimum_version 1.5.0
 
 setup() {
 	load house
-	need_tools
 	export PATH=$BUILD:$PATH
 }
 
