@@ -7,7 +7,8 @@
 
 #include "renumber.h"
 
-static char waiting_text[256]; /* what is said when a signal ends a wait for more */
+static char waiting_text[256] =
+	"valori-ingest: stopped by a signal\n"; /* what is said when a signal ends a wait for more */
 
 /* May the store continue this log? */
 static int check_log(struct ingest *run, const char *name, const valori_log_info *log)
@@ -126,15 +127,18 @@ static int take_log(struct ingest *run, valori_log *log, const char *name, int f
 /* fd -1: path is a store or a file of one. */
 int ingest_log(struct ingest *run, const char *path, int fd)
 {
-	const char *name = fd == STDIN_FILENO ? "standard input" : path;
+	const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
 	valori_log_info info = {.size = sizeof(info)};
 	struct renumber *renumber = NULL;
 	valori_log *log;
 	valori_error error;
+	valori_code code;
 	int status;
 
-	if ((fd < 0 ? valori_log_open(path, NULL, 0, &log, &error) : valori_log_open_fd(fd, name, &log, &error)) !=
-	    VALORI_OK)
+	ingest_wait_begin(waiting_text);
+	code = fd < 0 ? valori_log_open(path, NULL, 0, &log, &error) : valori_log_open_fd(fd, name, &log, &error);
+	ingest_wait_end();
+	if (code != VALORI_OK)
 		return tool_fail_open(path, &error);
 	if (valori_log_get_info(log, &info, &error) != VALORI_OK) {
 		valori_log_close(log);

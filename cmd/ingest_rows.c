@@ -33,15 +33,23 @@ static int report_faults(struct ingest *run, const struct feed_batch *batch)
 	return TOOL_OK;
 }
 
-static int fail_row(const struct rows *rows, const struct feed_batch *batch, valori_error *error)
+/* Is it a row of the batch that cannot be taken, rather than the store that cannot take any? */
+static bool is_row_fault(const struct feed_batch *batch, const valori_error *error)
 {
+	if (error->event >= valori_batch_count(batch->ops) || batch->rows[error->event].number == VALORI_NONE)
+		return false;
+	return (error->code >= VALORI_INVALID && error->code <= VALORI_NOT_FOUND) || error->code == VALORI_NEWER;
+}
+
+static int fail_commit(const struct rows *rows, const struct feed_batch *batch, valori_error *error)
+{
+	bool is_row = is_row_fault(batch, error);
 	int status;
 
 	if (error->event < valori_batch_count(batch->ops) && batch->rows[error->event].number != VALORI_NONE)
 		feed_blame(rows, &batch->rows[error->event], error);
 	status = tool_fail(error);
-	/* What a row names and is not there makes the row unacceptable. */
-	return error->code >= VALORI_INVALID && error->code <= VALORI_NOT_FOUND ? TOOL_USAGE : status;
+	return is_row ? TOOL_USAGE : status;
 }
 
 /* Commits the batch; rows that only the store can refuse are left out if that was asked for. */
@@ -56,12 +64,11 @@ static int commit_batch(struct ingest *run, const struct rows *rows, struct feed
 		run->ids = tool_alloc(run->ids_capacity, sizeof(*run->ids));
 	}
 	while (valori_commit(run->store, batch->ops, receipt, run->ids, &error) != VALORI_OK) {
-		const struct feed_row *row = &batch->rows[error.event < count ? error.event : 0];
-		bool is_row = error.event < count && row->number != VALORI_NONE && error.code >= VALORI_INVALID &&
-			      error.code <= VALORI_NOT_FOUND;
+		const struct feed_row *row;
 
-		if (!run->feed.skip_bad || !is_row)
-			return fail_row(rows, batch, &error);
+		if (!run->feed.skip_bad || !is_row_fault(batch, &error))
+			return fail_commit(rows, batch, &error);
+		row = &batch->rows[error.event];
 		valori_batch_skip(batch->ops, error.event);
 		feed_blame(rows, row, &error);
 		tool_warn("%s", error.message);

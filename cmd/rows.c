@@ -1,6 +1,8 @@
 /* rows.c - rows of any format, one at a time; the binary formats themselves. */
 #include "rows_formats.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -329,6 +331,10 @@ void rows_close(struct rows *rows)
 {
 	if (rows == NULL)
 		return;
+	if (rows->is_forwarded) {
+		close(rows->stream_fd);
+		pthread_join(rows->forwarder, NULL);
+	}
 	input_close(&rows->input);
 	free(rows->vector);
 	free(rows->scratch);
@@ -352,12 +358,43 @@ void rows_set_dim(struct rows *rows, uint32_t dim)
 		rows->dim = dim;
 }
 
-bool rows_release(struct rows *rows, int *out_fd)
+/* Passes the input on into the pipe, until it ends or nobody reads any more. */
+static void *forward(void *argument)
 {
+	struct rows *rows = argument;
+	struct input *input = &rows->input;
+
+	do {
+		while (input->size != 0) {
+			ssize_t written = write(rows->forward_fd, input_data(input), input->size);
+
+			if (written < 0 && errno != EINTR)
+				goto end;
+			input_pass(input, written > 0 ? (size_t)written : 0);
+		}
+	} while (input_more(input, NULL) == VALORI_OK && input->size != 0);
+end:
+	close(rows->forward_fd);
+	return NULL;
+}
+
+valori_code rows_stream(struct rows *rows, int *out_fd, valori_error *error)
+{
+	int ends[2];
+	pthread_t thread;
+
 	*out_fd = rows->input.fd;
-	if (rows->input.size == 0 && rows->input.offset == 0 && !rows->input.ended)
-		return true;
-	return lseek(rows->input.fd, 0, SEEK_SET) == 0;
+	if (rows->input.size == 0 || lseek(rows->input.fd, 0, SEEK_SET) == 0)
+		return VALORI_OK;
+	if (pipe2(ends, O_CLOEXEC) != 0)
+		return input_fail(&rows->input, error, VALORI_IO, "no pipe to read it: %s", strerror(errno));
+	rows->forward_fd = ends[1];
+	rows->stream_fd = *out_fd = ends[0];
+	rows->is_forwarded = pthread_create(&thread, NULL, forward, rows) == 0;
+	if (!rows->is_forwarded)
+		return input_fail(&rows->input, error, VALORI_NO_MEMORY, "no thread to read it");
+	rows->forwarder = thread;
+	return VALORI_OK;
 }
 
 uint64_t rows_offset(const struct rows *rows)

@@ -62,8 +62,11 @@ enum rows_format rows_format(const struct rows *rows);
 const char *rows_name(const struct rows *rows);
 /* For f32 and i32, when their dimension is found out later than rows_open. */
 void rows_set_dim(struct rows *rows, uint32_t dim);
-/* The descriptor, for ROWS_LOG; false when what was read to recognise it cannot be put back. */
-bool rows_release(struct rows *rows, int *out_fd);
+/*
+ * For ROWS_LOG, instead of rows_next: a descriptor that gives the stream from its first byte. What was read to recognise it
+ * goes through a pipe again, if it cannot be read again. IO. It is good until rows_close.
+ */
+valori_code rows_stream(struct rows *rows, int *out_fd, valori_error *error);
 
 /*
  * The next row: OK, END, IO, NO_MEMORY, or INVALID, RANGE, TOO_LONG for a row that is not acceptable; out->number, line and

@@ -4,6 +4,8 @@
 #ifndef ROWS_FORMATS_H
 #define ROWS_FORMATS_H
 
+#include <pthread.h>
+
 #include "rows.h"
 
 enum { ROWS_COLUMNS_MAX = VALORI_DIM_MAX + 16 };
@@ -18,6 +20,11 @@ struct rows {
 	uint32_t *vector; /* room for VALORI_DIM_MAX components */
 	char *scratch;    /* strings of the current row, unescaped: never more bytes than the row has */
 	size_t scratch_size, scratch_used;
+
+	/* log: a stream that was read to recognise it */
+	bool is_forwarded;
+	int stream_fd, forward_fd;
+	pthread_t forwarder;
 
 	/* npy */
 	char kind; /* 'f', 'i', 'u' */
@@ -44,7 +51,6 @@ valori_code rows_find_record(struct rows *rows, size_t *out_size, uint64_t *out_
 valori_code rows_read_csv(struct rows *rows, struct row *out, valori_error *error);
 /* Reads the header of an npy file and passes it. */
 valori_code rows_open_npy(struct rows *rows, valori_error *error);
-
 
 /* An integer as the binary32 pattern nearest to it; above 2^24, where no component can be, near to it. */
 uint32_t rows_f32_from_i64(int64_t value);

@@ -102,11 +102,14 @@ static int ingest(struct ingest *run, const char *path)
 		return tool_fail(&error);
 	if (rows_format(rows) != ROWS_LOG)
 		return ingest_rows(run, path, rows);
-	if (rows_release(rows, &fd))
-		status = ingest_log(run, path, fd);
-	else
-		status = tool_trouble(TOOL_USAGE, "%s: is a log stream in a pipe: -f log reads it", rows_name(rows));
-	rows_close(rows);
+	if (strcmp(path, "-") != 0 && !is_stream(path)) {
+		rows_close(rows);
+		return ingest_log_at(run, path);
+	}
+	status = rows_stream(rows, &fd, &error) == VALORI_OK ? ingest_log(run, path, fd) : tool_fail(&error);
+	/* Otherwise the stream may not have come to its end, which the program does not wait for. */
+	if (status == TOOL_OK && ingest_stopped == 0)
+		rows_close(rows);
 	return status;
 }
 
