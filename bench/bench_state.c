@@ -1,8 +1,8 @@
 /*
  * bench_state.c - the state and its root: what a commit costs at every size, replaying, and scanning.
  *
- * Prints name, value and unit, tab-separated. One thread, processor time; what is compared takes turns in one run.
- * usage: bench_state [RECORDS]; 1,000,000 of 128 components.
+ * Prints name, value and unit, tab-separated. One thread, processor time; what is compared takes turns in one
+ * run. usage: bench_state [RECORDS]; 1,000,000 of 128 components.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,7 +65,9 @@ static void must(valori_code code, const valori_error *error)
 	exit(1);
 }
 
-/* One commit of count inserts, with all its hashes: vectors, digests, events root, leaves, paths, state root. */
+/*
+ * One commit of count inserts, with all its hashes: vectors, digests, events root, leaves, paths, state root.
+ */
 static void commit(size_t count)
 {
 	uint8_t events_root[VL_HASH_SIZE];
@@ -146,12 +148,11 @@ static void root_from_nothing(void)
 /* ---- scans ---- */
 
 /*
- * The rival, over the same bytes in the same places, so that both share whatever else the machine is doing: as a good f32
- * library does it, with four sums, so that additions do not wait for each other.
+ * The rival, over the same bytes in the same places, so that both share whatever else the machine is doing:
+ * as a good f32 library does it, with four sums, so that additions do not wait for each other.
  */
 #if defined(__x86_64__)
-__attribute__((target("avx512f"))) static float scan_avx512(const float *query, const float *rows,
-								  size_t count)
+__attribute__((target("avx512f"))) static float scan_avx512(const float *query, const float *rows, size_t count)
 {
 	float best = 1e30f;
 
@@ -269,11 +270,13 @@ int main(int argc, char **argv)
 	for (int i = 0; i < BATCH; i++) {
 		for (int j = 0; j < DIM; j++) {
 			random = random * 6364136223846793005u + 1442695040888963407u;
-			/* Numbers from 1 to 2 as binary32, for the rival; as Q16.16 they are as good as any. */
+			/*
+			 * Numbers from 1 to 2 as binary32, for the rival; as Q16.16 they are as good as any.
+			 */
 			vl_put32(vectors[i] + 4 * j, 0x3f800000 | (uint32_t)(random >> 41));
 		}
-		events[i] = (struct vl_event){.type = VALORI_EVENT_INSERT, .metadata_size = VL_ABSENT,
-					      .tag = (uint64_t)i % 100};
+		events[i] = (struct vl_event){
+			.type = VALORI_EVENT_INSERT, .metadata_size = VL_ABSENT, .tag = (uint64_t)i % 100};
 	}
 	replay(records);
 	root_from_nothing();

@@ -18,7 +18,7 @@ struct version {
 };
 
 /* Small blocks wait here for their next use: one commit copies a few dozen of them when a reader holds the state. */
-enum { CLASSES = 3, CLASS_SIZE = 1024, CLASS_KEPT = 256, RETIRED_PER_BLOCK = 31 };
+enum { SHELVES = 3, SHELF_SIZE = 1024, SHELF_KEPT = 256, RETIRED_PER_BLOCK = 31 };
 struct idle {
 	struct idle *next;
 };
@@ -30,14 +30,14 @@ struct retired_block {
 
 struct vl_pool {
 	const struct vl_env *env;
-	uint64_t turn;	 /* changes at every begin, commit, abort and freeze */
-	uint64_t epoch;	 /* the writer's; versions bear lower numbers */
+	uint64_t turn;  /* changes at every begin, commit, abort and freeze */
+	uint64_t epoch; /* the writer's; versions bear lower numbers */
 	struct version *newest, *oldest, *spare;
 	bool open; /* between begin and commit or abort */
 	struct vl_array *touched;
 	struct vl_buf notes;
-	struct idle *idle[CLASSES];
-	unsigned idle_count[CLASSES];
+	struct idle *idle[SHELVES];
+	unsigned idle_count[SHELVES];
 	struct retired *retired_spare;
 	struct retired_block *retired_blocks;
 };
@@ -50,45 +50,45 @@ struct note {
 
 /* ---- blocks ---- */
 
-static unsigned class_of(size_t size)
+static unsigned shelf_of(size_t size)
 {
-	unsigned class = 0;
+	unsigned shelf = 0;
 
-	while (class < CLASSES && size > (size_t)CLASS_SIZE << class)
-		class++;
-	return class;
+	while (shelf < SHELVES && size > (size_t)SHELF_SIZE << shelf)
+		shelf++;
+	return shelf;
 }
 
 static void *block_alloc(struct vl_pool *pool, size_t size)
 {
-	unsigned class = class_of(size);
+	unsigned shelf = shelf_of(size);
 	struct idle *block;
 
-	if (class == CLASSES)
+	if (shelf == SHELVES)
 		return vl_alloc(pool->env, size);
-	block = pool->idle[class];
+	block = pool->idle[shelf];
 	if (block == NULL)
-		return vl_alloc(pool->env, (size_t)CLASS_SIZE << class);
-	pool->idle[class] = block->next;
-	pool->idle_count[class]--;
+		return vl_alloc(pool->env, (size_t)SHELF_SIZE << shelf);
+	pool->idle[shelf] = block->next;
+	pool->idle_count[shelf]--;
 	return block;
 }
 
 static void block_free(struct vl_pool *pool, void *block, size_t size)
 {
-	unsigned class = class_of(size);
+	unsigned shelf = shelf_of(size);
 	struct idle *idle = block;
 
 	if (block == NULL)
 		return;
-	if (class == CLASSES) {
+	if (shelf == SHELVES) {
 		vl_release(pool->env, block, size);
-	} else if (pool->idle_count[class] == CLASS_KEPT) {
-		vl_release(pool->env, block, (size_t)CLASS_SIZE << class);
+	} else if (pool->idle_count[shelf] == SHELF_KEPT) {
+		vl_release(pool->env, block, (size_t)SHELF_SIZE << shelf);
 	} else {
-		idle->next = pool->idle[class];
-		pool->idle[class] = idle;
-		pool->idle_count[class]++;
+		idle->next = pool->idle[shelf];
+		pool->idle[shelf] = idle;
+		pool->idle_count[shelf]++;
 	}
 }
 
@@ -152,10 +152,10 @@ void vl_pool_free(struct vl_pool *pool)
 		next = version->newer;
 		vl_release(pool->env, version, sizeof(*version));
 	}
-	for (unsigned class = 0; class < CLASSES; class++)
-		for (struct idle *block = pool->idle[class], *next; block != NULL; block = next) {
+	for (unsigned shelf = 0; shelf < SHELVES; shelf++)
+		for (struct idle *block = pool->idle[shelf], *next; block != NULL; block = next) {
 			next = block->next;
-			vl_release(pool->env, block, (size_t)CLASS_SIZE << class);
+			vl_release(pool->env, block, (size_t)SHELF_SIZE << shelf);
 		}
 	for (struct retired_block *block = pool->retired_blocks, *next; block != NULL; block = next) {
 		next = block->next;

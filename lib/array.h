@@ -1,18 +1,20 @@
 /*
  * array.h - arrays of fixed-size elements that can be frozen, undone, and opened by mapping a file.
  *
- * All of a state is kept in these. An array is a radix tree of chunks; an element is a string of elem_size bytes in file
- * order (little-endian), so the chunks of a snapshot file are chunks of the array as they lie. Three things come from this
- * one place, for every kind of data above it:
+ * All of a state is kept in these. An array is a radix tree of chunks; an element is a string of elem_size
+ * bytes in file order (little-endian), so the chunks of a snapshot file are chunks of the array as they lie.
+ * Three things come from this one place, for every kind of data above it:
  *
- *  - Freezing. A frozen array is a copy of this struct: its elements never change again, while the original goes on. The
- *    first change to an element that a frozen copy can see copies its chunk and the path to it; appending copies nothing.
- *    Old chunks are kept by the pool until no frozen version that can see them is left.
- *  - Undoing. Between vl_pool_begin and vl_pool_commit the old bytes of each changed element are noted; vl_pool_abort
- *    puts them back and takes appended elements away.
- *  - Mapping. vl_array_map makes count elements at base (a mapped file, never written to) the start of the array in O(1).
+ *  - Freezing. A frozen array is a copy of this struct: its elements never change again, while the original
+ *    goes on. The first change to an element that a frozen copy can see copies its chunk and the path to it;
+ *    appending copies nothing. Old chunks are kept by the pool until no version that can see them is left.
+ *  - Undoing. Between vl_pool_begin and vl_pool_commit the old bytes of each changed element are noted;
+ *    vl_pool_abort puts them back and takes appended elements away.
+ *  - Mapping. vl_array_map makes count elements at base (a mapped file, never written to) the start of the
+ *    array in O(1).
  *
- * One writer at a time; readers of frozen copies need no lock. Element pointers are good until the next change to the array.
+ * One writer at a time; readers of frozen copies need no lock. Element pointers are good until the next
+ * change to the array.
  */
 #ifndef VL_ARRAY_H
 #define VL_ARRAY_H
@@ -30,17 +32,17 @@ struct vl_array {
 	uint32_t elem_size;
 	uint32_t chunk_shift; /* 2^chunk_shift elements a chunk */
 	/* private to array.c from here on */
-	uint32_t depth;	     /* levels of nodes above the chunks */
-	void *root;	     /* a node, or with depth 0 a chunk; NULL: all is mapped, or nothing is there */
+	uint32_t depth;      /* levels of nodes above the chunks */
+	void *root;          /* a node, or with depth 0 a chunk; NULL: all is mapped, or nothing is there */
 	uint64_t root_epoch; /* in which root became the writer's own */
 	const uint8_t *base; /* mapped elements */
 	uint64_t base_count;
 	/* of the original only: set when it is first changed after a freeze or begin */
 	uint64_t turn, epoch;
-	uint64_t frozen; /* elements that some frozen copy can see */
-	uint64_t begun;	 /* count at vl_pool_begin: what lies behind needs no undo note */
+	uint64_t frozen;          /* elements that some frozen copy can see */
+	uint64_t begun;           /* count at vl_pool_begin: what lies behind needs no undo note */
 	struct vl_array *touched; /* the next array that was changed since begin */
-	uint8_t *tail;		  /* the chunk into which append writes */
+	uint8_t *tail;            /* the chunk into which append writes */
 	uint64_t tail_chunk;
 };
 
@@ -57,10 +59,10 @@ void vl_pool_free(struct vl_pool *pool);
 const struct vl_env *vl_pool_env(const struct vl_pool *pool);
 
 /*
- * Versions. vl_pool_freeze starts a new epoch and returns the name of the old one (0: out of memory, nothing is frozen);
- * the caller then copies the arrays it wants (struct assignment) and releases the version when done. Not between begin
- * and commit/abort. Freeze and release are calls of the writer (the engine serialises them). Chunks nobody can see any
- * more are given back in release; releasing 0 does nothing.
+ * Versions. vl_pool_freeze starts a new epoch and returns the name of the old one (0: out of memory, nothing
+ * is frozen); the caller then copies the arrays it wants (struct assignment) and releases the version when
+ * done. Not between begin and commit/abort. Freeze and release are calls of the writer (the engine serialises
+ * them). Chunks nobody can see any more are given back in release; releasing 0 does nothing.
  */
 uint64_t vl_pool_freeze(struct vl_pool *pool);
 void vl_pool_release(struct vl_pool *pool, uint64_t version);
@@ -91,15 +93,24 @@ static inline const uint8_t *vl_array_get(const struct vl_array *array, uint64_t
 	return (const uint8_t *)at + (index - (chunk << array->chunk_shift)) * array->elem_size;
 }
 
-/* Element index and how many follow it without a gap in memory (itself included), limited by count: for scans. */
+/*
+ * Element index and how many follow it without a gap in memory (itself included), limited by count: for
+ * scans.
+ */
 const uint8_t *vl_array_run(const struct vl_array *array, uint64_t index, uint64_t *run);
-/* Element index for writing, old bytes noted. NULL: out of memory. Write all you want to it before the next array call. */
+/*
+ * Element index for writing, old bytes noted. NULL: out of memory. Write all you want to it before the next
+ * array call.
+ */
 uint8_t *vl_array_edit(struct vl_array *array, uint64_t index);
 /* The same for count elements, which must lie in one chunk. */
 uint8_t *vl_array_edit_run(struct vl_array *array, uint64_t index, uint64_t count);
 /* A new element behind the last one, zeroed. NULL: out of memory. */
 uint8_t *vl_array_append(struct vl_array *array);
-/* Run of new zeroed elements without a gap in memory: up to *run of them (at least 1); *run becomes how many. NULL: out of memory. */
+/*
+ * Run of new zeroed elements without a gap in memory: up to *run of them (at least 1); *run becomes how many.
+ * NULL: out of memory.
+ */
 uint8_t *vl_array_extend(struct vl_array *array, uint64_t *run);
 /* The same, not zeroed: every byte must be written before anybody reads. */
 uint8_t *vl_array_extend_raw(struct vl_array *array, uint64_t *run);

@@ -14,7 +14,7 @@
 struct vl_buf {
 	const struct vl_env *env;
 	uint8_t *data;
-	size_t size;	 /* bytes in use */
+	size_t size;     /* bytes in use */
 	size_t capacity; /* bytes allocated */
 	bool failed;
 };

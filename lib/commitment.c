@@ -4,8 +4,8 @@
 enum {
 	HASH = VL_HASH_SIZE,
 	LEVEL_SHIFT = 6, /* chunks of 2 KiB: a path copies one on each level while somebody looks */
-	BATCH = 256,	 /* leaves or nodes hashed together */
-	ARITHMETIC = 1,	 /* Q16.16 */
+	BATCH = 256,     /* leaves or nodes hashed together */
+	ARITHMETIC = 1,  /* Q16.16 */
 	ROOT_PREIMAGE = 8 + HASH + VL_LISTS * (HASH + 8)
 };
 
@@ -493,8 +493,7 @@ static void reduce(struct oracle *oracle, size_t count, uint32_t height)
 				 oracle->hashes[i]);
 }
 
-static valori_code list_root(struct oracle *oracle, enum vl_list list, bool contents, uint8_t *out,
-			     valori_error *error)
+static valori_code list_root(struct oracle *oracle, enum vl_list list, bool contents, uint8_t *out, valori_error *error)
 {
 	static const uint8_t zeros[HASH];
 	const struct vl_kernels *kernels = oracle->state->env->kernels;

@@ -9,10 +9,10 @@
 #include "valori.h"
 
 /*
- * Fills error (which may be NULL) and returns code. The sentence is built by a small printf of our own, so that it works
- * below the waterline: %s (const char *, NULL prints "(none)"), %.*s (int, const char *: control bytes are escaped), %u (unsigned), %d (int), %llu (unsigned long
- * long), %zu (size_t), %c, %x (unsigned), %%. Too long a sentence is cut, ending in "...". offset and event become
- * VALORI_NONE.
+ * Fills error (which may be NULL) and returns code. The sentence is built by a small printf of our own, so
+ * that it works below the waterline: %s (const char *, NULL prints "(none)"), %.*s (int, const char *:
+ * control bytes are escaped), %u (unsigned), %d (int), %llu (unsigned long long), %zu (size_t), %c, %x
+ * (unsigned), %%. Too long a sentence is cut, ending in "...". offset and event become VALORI_NONE.
  */
 valori_code vl_fail(valori_error *error, valori_code code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

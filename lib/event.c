@@ -6,9 +6,9 @@
 enum {
 	FIXED_MAX = 32,
 	PREIMAGE_MAX = 8 + 24 + 3 * VL_HASH_SIZE,
-	BLOCK = 256,	    /* events whose digests are made together */
-	LANES_WORTH = 8,    /* from so many inputs on they are sorted by size and hashed in lanes */
-	LANES_SIZE = 1024,  /* larger ones fill the lanes by themselves */
+	BLOCK = 256,       /* events whose digests are made together */
+	LANES_WORTH = 8,   /* from so many inputs on they are sorted by size and hashed in lanes */
+	LANES_SIZE = 1024, /* larger ones fill the lanes by themselves */
 	PAIRS = 64
 };
 
@@ -83,7 +83,8 @@ bool vl_is_collection_name(const uint8_t *text, size_t size)
 	for (size_t i = 0; i < size; i++) {
 		uint8_t c = text[i];
 
-		if (!((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_' || c == '-'))
+		if (!((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_' ||
+		      c == '-'))
 			return false;
 	}
 	return true;
@@ -142,11 +143,9 @@ static size_t put_fixed(const struct vl_event *event, uint8_t out[FIXED_MAX])
 static size_t fixed_size(uint8_t type)
 {
 	static const uint8_t sizes[VL_EVENT_TYPES] = {
-		[VALORI_EVENT_INSERT] = 24,	     [VALORI_EVENT_SET_METADATA] = 16,
-		[VALORI_EVENT_SET_TAG] = 16,	     [VALORI_EVENT_NODE_CREATE] = 24,
-		[VALORI_EVENT_NODE_SET_RECORD] = 16, [VALORI_EVENT_EDGE_CREATE] = 32,
-		[VALORI_EVENT_META_SET] = 16,	     [VALORI_EVENT_COLLECTION_CREATE] = 16,
-		[VALORI_EVENT_CONFIG] = 16,
+		[VALORI_EVENT_INSERT] = 24,      [VALORI_EVENT_SET_METADATA] = 16,      [VALORI_EVENT_SET_TAG] = 16,
+		[VALORI_EVENT_NODE_CREATE] = 24, [VALORI_EVENT_NODE_SET_RECORD] = 16,   [VALORI_EVENT_EDGE_CREATE] = 32,
+		[VALORI_EVENT_META_SET] = 16,    [VALORI_EVENT_COLLECTION_CREATE] = 16, [VALORI_EVENT_CONFIG] = 16,
 	};
 
 	return sizes[type] == 0 ? 8 : sizes[type];
@@ -384,7 +383,8 @@ valori_code vl_event_decode(const struct vl_kernels *kernels, const uint8_t *dat
 		event->key = data + at;
 		if (event->type == VALORI_EVENT_COLLECTION_CREATE) {
 			if (!vl_is_collection_name(event->key, event->key_size))
-				return damaged(error, event->type, at, "name has other characters than A-Z a-z 0-9 _ -");
+				return damaged(error, event->type, at,
+					       "name has other characters than A-Z a-z 0-9 _ -");
 		} else if (!vl_is_utf8(event->key, event->key_size)) {
 			return damaged(error, event->type, at, "key is not UTF-8");
 		}

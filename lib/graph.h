@@ -8,10 +8,12 @@
  *     12 first out u32, 16 last out u32 | 20 first in u32, 24 last in u32: its edges
  *     28 collection u16 | 30 kind u8 | 31 live u8
  *   edges, 32 bytes
- *      0 from u32, 4 to u32: slots of nodes | 8 next u32, 12 previous u32 with the same from | 16 next, 20 previous with the same to
+ *      0 from u32, 4 to u32: slots of nodes
+ *      8 next u32, 12 previous u32: edges with the same from | 16 next u32, 20 previous u32: with the same to
  *     24 kind u8 | 25 live u8 | 26 0 x 6
  *
- * A dead node or edge is all zeros. Lists are in the order in which things were appended to them, so edges ascend.
+ * A dead node or edge is all zeros. Lists are in the order in which things were appended to them, so edges
+ * ascend.
  */
 #ifndef VL_GRAPH_H
 #define VL_GRAPH_H
@@ -44,8 +46,9 @@ struct vl_graph {
 };
 
 /*
- * A family of lists: each head holds first and last, each item next and previous, at these offsets. A file may hold
- * nonsense: a step is taken only when the item it leads to leads back, so that no walk comes by the same item twice.
+ * A family of lists: each head holds first and last, each item next and previous, at these offsets. A file
+ * may hold nonsense: a step is taken only when the item it leads to leads back, so that no walk comes by the
+ * same item twice.
  */
 struct vl_lists {
 	struct vl_array *heads, *items;

@@ -77,7 +77,10 @@ struct scan {
 	uint64_t distances[QUERIES * ROWS];
 };
 
-/* Which of count records may be hits: their numbers into out, ascending. Status and collection are one comparison. */
+/*
+ * Which of count records may be hits: their numbers into out, ascending. Status and collection are one
+ * comparison.
+ */
 static size_t allowed(const uint8_t *records, size_t count, const struct vl_filter *filter, uint8_t out[ROWS])
 {
 	uint32_t wanted = filter->collection | (uint32_t)VALORI_LIVE << 16;
@@ -161,7 +164,10 @@ valori_code vl_brute_search(const struct vl_state *state, const uint8_t *queries
 		run = run < last - first ? run : last - first;
 		run = run < rows_max ? run : rows_max;
 		found = allowed(records, (size_t)run, filter, rows);
-		/* Neighbours go together: with nothing filtered out that is one call, with little allowed it is a few rows. */
+		/*
+		 * Neighbours go together: with nothing filtered out that is one call, with little allowed it
+		 * is a few rows.
+		 */
 		for (size_t i = 0, length; i < found; i += length) {
 			for (length = 1; i + length < found && rows[i + length] == rows[i] + length; length++)
 				;

@@ -85,8 +85,8 @@ void vl_records_init(struct vl_records *records, struct vl_pool *pool, uint32_t 
 	records->dim = dim;
 	records->has_vectors = has_vectors;
 	/*
-	 * One change copies a chunk when somebody looks at it; a scan wants long runs. Vectors change only when they are
-	 * deleted, so theirs are long.
+	 * One change copies a chunk when somebody looks at it; a scan wants long runs. Vectors change only
+	 * when they are deleted, so theirs are long.
 	 */
 	vl_array_init(&records->records, pool, VL_RECORD_SIZE, shift_for(VL_RECORD_SIZE, 4096));
 	vl_array_init(&records->places, pool, VL_PLACE_SIZE, shift_for(VL_PLACE_SIZE, 4096));
@@ -274,8 +274,7 @@ bool vl_records_delete(struct vl_records *records, uint64_t index, uint64_t *key
 	vl_records_content(records, index, &content);
 	if (!vl_heap_wipe(&records->heap, content.own, content.own_size))
 		return false;
-	if (content.metadata != NULL &&
-	    !vl_heap_wipe(&records->heap, content.metadata_place, content.metadata_size))
+	if (content.metadata != NULL && !vl_heap_wipe(&records->heap, content.metadata_place, content.metadata_size))
 		return false;
 	at = vl_array_edit(&records->records, index);
 	if (at == NULL)
@@ -299,8 +298,8 @@ bool vl_records_delete(struct vl_records *records, uint64_t index, uint64_t *key
 }
 
 /*
- * The metadata's salt becomes salt, or none when it is NULL. The blob "salts | key" gets its salts with the first one and
- * loses them with the last.
+ * The metadata's salt becomes salt, or none when it is NULL. The blob "salts | key" gets its salts with the
+ * first one and loses them with the last.
  */
 static bool set_salt(struct vl_records *records, uint64_t index, const struct vl_content *old, const uint8_t *salt)
 {

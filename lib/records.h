@@ -1,8 +1,8 @@
 /*
  * records.h - the arrays of records: what an element holds, byte by byte, and how blobs lie in the heap.
  *
- * All of these are sections of a snapshot. An element of the same index in records, places, digests and vectors is the same
- * record. Everything is little-endian; what is reserved is zero.
+ * All of these are sections of a snapshot. An element of the same index in records, places, digests and
+ * vectors is the same record. Everything is little-endian; what is reserved is zero.
  *
  *   records, 16 bytes: what a scan looks at
  *      0 tag u64 | 8 collection u16 | 10 status u8 | 11 key size u8
@@ -15,12 +15,13 @@
  *   vectors, 4 x dim bytes
  *   key buckets, 4 bytes: the first record of the bucket, + 1
  *
- * A soft-deleted record keeps all but its place in the key table. A deleted one keeps status and nodes; its vector,
- * digests and blobs are zeroed.
+ * A soft-deleted record keeps all but its place in the key table. A deleted one keeps status and nodes; its
+ * vector, digests and blobs are zeroed.
  *
- * The heap holds blobs. Each is one piece in memory and in the file: none crosses a multiple of 65,536. The blob "salts |
- * key" starts with 32 bytes of salts (the vector's, the metadata's; zero when not salted) if and only if salted is not 0.
- * Nothing in the heap is ever moved; what a blob leaves behind is zeros, and goes when a snapshot lays the heap out anew.
+ * The heap holds blobs. Each is one piece in memory and in the file: none crosses a multiple of 65,536. The
+ * blob "salts | key" starts with 32 bytes of salts (the vector's, the metadata's; zero when not salted) if
+ * and only if salted is not 0. Nothing in the heap is ever moved; what a blob leaves behind is zeros, and
+ * goes when a snapshot lays the heap out anew.
  */
 #ifndef VL_RECORDS_H
 #define VL_RECORDS_H
@@ -63,13 +64,16 @@ struct vl_records {
 	struct vl_array records, places, digests, vectors, heap, buckets;
 };
 
-/* What a record's places say, after a look at every one of them: a file may lie, but no pointer leaves the heap. */
+/*
+ * What a record's places say, after a look at every one of them: a file may lie, but no pointer leaves the
+ * heap.
+ */
 struct vl_content {
 	uint32_t salted, key_size, metadata_size; /* VL_ABSENT: no metadata */
 	uint64_t own, metadata_place;
 	uint32_t own_size;
-	const uint8_t *salts;	 /* 2 x VL_SALT_SIZE, or NULL */
-	const uint8_t *key;	 /* NULL: none */
+	const uint8_t *salts;    /* 2 x VL_SALT_SIZE, or NULL */
+	const uint8_t *key;      /* NULL: none */
 	const uint8_t *metadata; /* NULL: absent */
 };
 
@@ -92,8 +96,8 @@ uint8_t *vl_heap_edit(struct vl_array *heap, uint64_t place, uint32_t size);
 /* Zeros in its stead. False: out of memory. */
 bool vl_heap_wipe(struct vl_array *heap, uint64_t place, uint32_t size);
 /*
- * Puts a blob where the old one was, when it fits, else behind all others; wipes what is left of the old one. False: out of
- * memory.
+ * Puts a blob where the old one was, when it fits, else behind all others; wipes what is left of the old one.
+ * False: out of memory.
  */
 bool vl_heap_replace(struct vl_array *heap, uint64_t *place, uint32_t old_size, const uint8_t *data, uint32_t size);
 

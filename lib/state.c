@@ -200,7 +200,10 @@ static bool mark(struct vl_state *state, enum vl_list list, uint64_t slot)
 	return to != NULL;
 }
 
-/* One more or less of something live in a collection. Collection 0 is never dropped: nobody asks how much is in it. */
+/*
+ * One more or less of something live in a collection. Collection 0 is never dropped: nobody asks how much is
+ * in it.
+ */
 static bool count_in(struct vl_state *state, uint64_t collection, uint32_t offset, uint64_t *total, int change)
 {
 	uint8_t *at;
@@ -298,8 +301,8 @@ static valori_code insert(struct vl_state *state, const struct vl_event *event, 
 	if (event->metadata_size != VL_ABSENT && event->metadata_size > VALORI_METADATA_MAX)
 		return vl_fail(error, VALORI_INVALID, "metadata: has %u bytes, the limit is %u", event->metadata_size,
 			       VALORI_METADATA_MAX);
-	if (event->key_size > 0 && vl_records_find(&state->records, event->collection, event->key, event->key_size,
-						   event->k) != VALORI_NONE)
+	if (event->key_size > 0 &&
+	    vl_records_find(&state->records, event->collection, event->key, event->key_size, event->k) != VALORI_NONE)
 		return vl_fail(error, VALORI_DUPLICATE, "key %.*s: is taken", (int)event->key_size,
 			       (const char *)event->key);
 	if (!vl_records_insert(&state->records, event, &state->totals.record_keys) ||
@@ -321,14 +324,14 @@ static valori_code soft_delete(struct vl_state *state, const struct vl_event *ev
 }
 
 /* The one thing that can be done to a tombstone, and in a dropped collection. */
-static valori_code delete(struct vl_state *state, const struct vl_event *event, valori_error *error)
+static valori_code delete (struct vl_state *state, const struct vl_event *event, valori_error *error)
 {
 	if (event->id >= state->records.records.count || status_of(state, event->id) == VALORI_DELETED)
 		return vl_fail(error, VALORI_NOT_FOUND, "record %llu: no such record", (unsigned long long)event->id);
 	if (status_of(state, event->id) == VALORI_TOMBSTONE)
 		state->totals.record_tombstones--;
-	else if (is_record_live(state, event->id) && !count_in(state, collection_of(state, event->id),
-							      COLLECTION_RECORDS, &state->totals.record_live, -1))
+	else if (is_record_live(state, event->id) &&
+		 !count_in(state, collection_of(state, event->id), COLLECTION_RECORDS, &state->totals.record_live, -1))
 		return no_memory(error);
 	if (!vl_records_delete(&state->records, event->id, &state->totals.record_keys) ||
 	    !mark(state, VL_RECORDS, event->id))
@@ -463,7 +466,10 @@ static bool remove_edges(struct vl_state *state, uint64_t node, bool outgoing)
 
 		if (!vl_lists_next(&lists, node, &edge))
 			return true;
-		/* Only in a damaged file is a list's edge dead or another node's: then the list counts as ended. */
+		/*
+		 * Only in a damaged file is a list's edge dead or another node's: then the list counts as
+		 * ended.
+		 */
 		at = vl_array_get(&state->graph.edges, edge);
 		if (at[VL_EDGE_LIVE] != 1 || vl_get32(at + offset) != node)
 			return true;
@@ -543,8 +549,7 @@ static valori_code meta_set(struct vl_state *state, const struct vl_event *event
 			       event->metadata_size);
 	if (is_new) {
 		at = vl_array_append(&state->meta);
-		if (at == NULL ||
-		    !vl_heap_replace(&state->records.heap, &key_place, 0, event->key, event->key_size))
+		if (at == NULL || !vl_heap_replace(&state->records.heap, &key_place, 0, event->key, event->key_size))
 			return no_memory(error);
 		memcpy(at + META_K, event->k, VL_HASH_SIZE);
 		vl_put64(at + META_KEY, key_place);
@@ -1031,7 +1036,10 @@ void vl_canon_init(struct vl_canon *canon, const struct vl_state *state)
 	canon->section = VL_SECTION_RECORDS;
 }
 
-/* Blobs in canonical order: of each record own and metadata, of each meta slot key and value, of each collection its name. */
+/*
+ * Blobs in canonical order: of each record own and metadata, of each meta slot key and value, of each
+ * collection its name.
+ */
 enum blob { OWN, METADATA, META_SLOT_KEY, META_SLOT_VALUE, NAME, BLOBS };
 
 /* A blob of size 0 is none. */
@@ -1265,11 +1273,11 @@ static bool are_counts_sound(const struct vl_state *state, const uint64_t n[VL_S
 	return records <= VL_SLOTS_MAX && n[VL_SECTION_PLACES] == records && n[VL_SECTION_DIGESTS] == records &&
 	       (!state->records.has_vectors || n[VL_SECTION_VECTORS] == records) &&
 	       n[VL_SECTION_NODES] <= VL_SLOTS_MAX && n[VL_SECTION_EDGES] <= VL_SLOTS_MAX &&
-	       n[VL_SECTION_META] <= VL_SLOTS_MAX &&
-	       n[VL_SECTION_COLLECTIONS] <= COLLECTIONS_MAX && n[VL_SECTION_HEAP] <= VL_HEAP_END &&
-	       n[VL_SECTION_KEY_BUCKETS] <= records && n[VL_SECTION_META_BUCKETS] <= n[VL_SECTION_META] &&
-	       n[VL_SECTION_COLLECTION_BUCKETS] <= n[VL_SECTION_COLLECTIONS] &&
-	       totals->record_live <= records && totals->record_tombstones <= records - totals->record_live &&
+	       n[VL_SECTION_META] <= VL_SLOTS_MAX && n[VL_SECTION_COLLECTIONS] <= COLLECTIONS_MAX &&
+	       n[VL_SECTION_HEAP] <= VL_HEAP_END && n[VL_SECTION_KEY_BUCKETS] <= records &&
+	       n[VL_SECTION_META_BUCKETS] <= n[VL_SECTION_META] &&
+	       n[VL_SECTION_COLLECTION_BUCKETS] <= n[VL_SECTION_COLLECTIONS] && totals->record_live <= records &&
+	       totals->record_tombstones <= records - totals->record_live &&
 	       totals->record_deleted <= records - totals->record_live - totals->record_tombstones &&
 	       totals->record_keys <= n[VL_SECTION_KEY_BUCKETS] && totals->node_live <= n[VL_SECTION_NODES] &&
 	       totals->edge_live <= n[VL_SECTION_EDGES] && totals->meta_live <= n[VL_SECTION_META_BUCKETS] &&

@@ -12,11 +12,11 @@
 
 struct memory {
 	struct vl_env env;
-	uint64_t calls;	   /* allocations asked for */
-	uint64_t fail_at;  /* the allocation with this number (from 1) and all after it fail; 0: none */
-	int64_t blocks;	   /* given out and not yet given back */
+	uint64_t calls;   /* allocations asked for */
+	uint64_t fail_at; /* the allocation with this number (from 1) and all after it fail; 0: none */
+	int64_t blocks;   /* given out and not yet given back */
 	int64_t bytes;
-	uint64_t wrong;	   /* blocks given back with another size than they were asked with */
+	uint64_t wrong; /* blocks given back with another size than they were asked with */
 };
 
 static void *memory_alloc(void *context, size_t size)

@@ -1,9 +1,10 @@
 /*
- * model.h - a second state, written as plainly as can be: lists that are searched from end to end, nothing incremental.
+ * model.h - a second state, written as plainly as can be: lists that are searched from end to end, nothing
+ * incremental.
  *
- * Contents are pointers into constant pools, so a model is copied by assignment. Its root is computed from the words of
- * state.h and commitment.h, byte by byte, with a recursion over all leaves. random_event makes what a client might send,
- * sensible or not.
+ * Contents are pointers into constant pools, so a model is copied by assignment. Its root is computed from
+ * the words of state.h and commitment.h, byte by byte, with a recursion over all leaves. random_event makes
+ * what a client might send, sensible or not.
  */
 #ifndef MODEL_H
 #define MODEL_H
@@ -125,11 +126,17 @@ static bool model_apply(struct model *m, const struct vl_event *e)
 		ok = e->id == m->record_count && model_collection_live(m, e->collection) &&
 		     model_find(m, e->collection, e->key, e->key_size) == VALORI_NONE;
 		if (ok)
-			m->records[m->record_count++] = (struct model_record){
-				.status = VALORI_LIVE, .collection = e->collection, .tag = e->tag, .key = e->key,
-				.key_size = e->key_size, .metadata = e->metadata, .metadata_size = e->metadata_size,
-				.vector = e->vector, .vector_salt = salt,
-				.metadata_salt = e->metadata_size == VL_ABSENT ? NULL : salt};
+			m->records[m->record_count++] =
+				(struct model_record){.status = VALORI_LIVE,
+						      .collection = e->collection,
+						      .tag = e->tag,
+						      .key = e->key,
+						      .key_size = e->key_size,
+						      .metadata = e->metadata,
+						      .metadata_size = e->metadata_size,
+						      .vector = e->vector,
+						      .vector_salt = salt,
+						      .metadata_salt = e->metadata_size == VL_ABSENT ? NULL : salt};
 		break;
 	case VALORI_EVENT_SOFT_DELETE:
 		ok = model_record_live(m, e->id);
@@ -158,8 +165,8 @@ static bool model_apply(struct model *m, const struct vl_event *e)
 		ok = e->id == m->node_count && model_collection_live(m, e->collection) &&
 		     model_may_name(m, e->record, e->collection);
 		if (ok)
-			m->nodes[m->node_count++] = (struct model_node){true, e->collection, e->kind, e->record,
-									m->clock};
+			m->nodes[m->node_count++] =
+				(struct model_node){true, e->collection, e->kind, e->record, m->clock};
 		break;
 	case VALORI_EVENT_NODE_SET_RECORD:
 		ok = model_node_live(m, e->id) && model_may_name(m, e->record, m->nodes[e->id].collection);
@@ -244,8 +251,8 @@ __attribute__((unused)) static void random_event(uint64_t *seed, const struct mo
 {
 	uint64_t r = check_random(seed), s = check_random(seed);
 	/* Things must come faster than they go. */
-	static const uint8_t types[] = {1, 1, 1, 1, 1, 1, 2, 3, 4, 4, 5, 5, 6, 6, 6, 7, 7, 8, 9, 9, 9, 9, 9, 10, 11, 11,
-					11, 12, 13, 14, 15, 1, 1, 6, 9};
+	static const uint8_t types[] = {1, 1, 1, 1, 1, 1,  2,  3,  4,  4,  5,  5,  6,  6, 6, 7, 7, 8,
+					9, 9, 9, 9, 9, 10, 11, 11, 11, 12, 13, 14, 15, 1, 1, 6, 9};
 	static const char *const names[] = {"a", "b", "c", "default", "e"};
 
 	memset(e, 0, sizeof(*e));
@@ -480,7 +487,8 @@ static const char *model_totals_differ(const struct model *m, const struct vl_st
 		t.config[i] = m->config[i];
 		t.config_set |= (uint32_t)m->config_set[i] << i;
 	}
-	return memcmp(&t, &s->totals, offsetof(struct vl_totals, config_set)) == 0 && t.config_set == s->totals.config_set
+	return memcmp(&t, &s->totals, offsetof(struct vl_totals, config_set)) == 0 &&
+			       t.config_set == s->totals.config_set
 		       ? NULL
 		       : "totals";
 }

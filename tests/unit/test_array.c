@@ -190,8 +190,9 @@ static void test_games(void)
 		wrong += g.wrong;
 		not_zeroed += g.not_zeroed;
 	}
-	check_u64(wrong, 0, "random edits, appends, brackets and freezes: the array, its frozen copies and the mapped "
-			    "base are what they should be");
+	check_u64(wrong, 0,
+		  "random edits, appends, brackets and freezes: the array, its frozen copies and the mapped "
+		  "base are what they should be");
 	check_u64(not_zeroed, 0, "appended elements are zeros, after an abort too");
 }
 
@@ -221,7 +222,8 @@ static void test_memory(void)
 		vl_pool_release(pool, version);
 		most = memory.bytes > most ? memory.bytes : most;
 	}
-	check(most < 2 * alone + (int64_t)(1 << 20), "a version that is held keeps what it saw, not what came after it");
+	check(most < 2 * alone + (int64_t)(1 << 20),
+	      "a version that is held keeps what it saw, not what came after it");
 	run = 0;
 	for (uint64_t i = 0; i < old.count; i++)
 		run += vl_array_get(&old, i)[0];

@@ -152,7 +152,10 @@ static void test_growth(void)
 	world_free(&one);
 }
 
-/* What is dirty when a bracket begins is still so after its abort, whether the trees were brought up to date in it or not. */
+/*
+ * What is dirty when a bracket begins is still so after its abort, whether the trees were brought up to date
+ * in it or not.
+ */
 static void test_dirty_before(void)
 {
 	static struct world w;
@@ -314,10 +317,16 @@ static void test_every_field(void)
 static void test_contents(void)
 {
 	static struct world w;
-	struct vl_event event = {.type = VALORI_EVENT_INSERT, .metadata_size = 4, .metadata = (const uint8_t *)"data",
-				 .key = (const uint8_t *)"key", .key_size = 3};
-	struct vl_event meta = {.type = VALORI_EVENT_META_SET, .metadata_size = 5, .metadata = (const uint8_t *)"value",
-				.key = (const uint8_t *)"name", .key_size = 4};
+	struct vl_event event = {.type = VALORI_EVENT_INSERT,
+				 .metadata_size = 4,
+				 .metadata = (const uint8_t *)"data",
+				 .key = (const uint8_t *)"key",
+				 .key_size = 3};
+	struct vl_event meta = {.type = VALORI_EVENT_META_SET,
+				.metadata_size = 5,
+				.metadata = (const uint8_t *)"value",
+				.key = (const uint8_t *)"name",
+				.key_size = 4};
 	uint8_t root[32];
 	valori_error error;
 	unsigned missed = 0;

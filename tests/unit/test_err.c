@@ -41,7 +41,9 @@ static void test_cut(void)
 	check_u64((uint64_t)out[11], 'X', "nothing is written behind the size");
 	vl_format(out, 11, "%s", "0123456789a");
 	check_text(out, "0123456...", "what does not fit ends in three dots");
-	vl_format(out, 11, "%s", "012345\xc3\xa9" "89abc");
+	vl_format(out, 11, "%s",
+		  "012345\xc3\xa9"
+		  "89abc");
 	check_text(out, "012345...", "no UTF-8 character is cut in halves");
 	vl_format(out, 3, "%s", "0123456789a");
 	check_text(out, "01", "a string too short for dots has none");
@@ -71,7 +73,8 @@ static void test_fail(void)
 	longer[sizeof(longer) - 1] = '\0';
 	vl_fail(&error, VALORI_IO, "%s", longer);
 	check(strlen(error.message) == sizeof(error.message) - 1 &&
-	      strcmp(error.message + sizeof(error.message) - 4, "...") == 0, "too long a sentence is cut");
+		      strcmp(error.message + sizeof(error.message) - 4, "...") == 0,
+	      "too long a sentence is cut");
 	vl_fail_in(&error, VALORI_IO, "longer");
 	check(strlen(error.message) == sizeof(error.message) - 1 && strncmp(error.message, "longer: yyy", 11) == 0,
 	      "too long a prefixed sentence is cut at its end");

@@ -99,11 +99,12 @@ static bool is_same(const struct vl_event *a, const struct vl_event *b)
 static void test_layout(void)
 {
 	const uint8_t expected[] = {
-		75, 0, 0, 0, 1, 1, 0, 0, /* length, insert, salted */
-		1, 2, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0x80, 4, 3, 2, 0, 13, 0, 0, 0, /* id tag coll. sizes */
-		's', 'a', 'l', 't', ' ', 'o', 'f', ' ', '1', '6', ' ', 'b', 'y', 't', 'e', 's',
-		1, 0, 0, 0, 2, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 3, 0, 0, 0, 4, 0, 0, 0, /* vector */
-		'i', 'd', 'm', 'e', 't', 'a', ' ', 'd', 'a', 't', 'a', '.', '.', '.', '!', 0, 0, 0, 0, 0};
+		75,  0,   0,   0,   1,    1,    0,    0, /* length, insert, salted */
+		1,   2,   0,   0,   0,    0,    0,    0,    9,   0,   0,   0,   0,   0,   0,   0x80, 4, 3, 2, 0,
+		13,  0,   0,   0, /* id tag coll. sizes */
+		's', 'a', 'l', 't', ' ',  'o',  'f',  ' ',  '1', '6', ' ', 'b', 'y', 't', 'e', 's',  1, 0, 0, 0,
+		2,   0,   0,   0,   0xff, 0xff, 0xff, 0xff, 3,   0,   0,   0,   4,   0,   0,   0, /* vector */
+		'i', 'd', 'm', 'e', 't',  'a',  ' ',  'd',  'a', 't', 'a', '.', '.', '.', '!', 0,    0, 0, 0, 0};
 	struct vl_event event = event_of(VALORI_EVENT_INSERT, 0x201);
 	struct vl_buf buf;
 
@@ -293,13 +294,36 @@ static void test_rules(void)
 
 static void test_text(void)
 {
-	static const char *const good[] = {"", "a", "\x7f", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf",
-					   "\xee\x80\x80", "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf",
+	static const char *const good[] = {"",
+					   "a",
+					   "\x7f",
+					   "\xc2\x80",
+					   "\xdf\xbf",
+					   "\xe0\xa0\x80",
+					   "\xed\x9f\xbf",
+					   "\xee\x80\x80",
+					   "\xef\xbf\xbf",
+					   "\xf0\x90\x80\x80",
+					   "\xf4\x8f\xbf\xbf",
 					   "gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80"};
-	static const char *const bad[] = {"\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xc2", "\xc2z", "\xe0\x9f\xbf",
-					  "\xe2\x82", "\xed\xa0\x80", "\xed\xbf\xbf", "\xf0\x8f\xbf\xbf",
-					  "\xf0\x9f\x98", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xfe", "\xff",
-					  "\xe2\x28\xa1", "\xf0\x90\x28\xbc"};
+	static const char *const bad[] = {"\x80",
+					  "\xbf",
+					  "\xc0\x80",
+					  "\xc1\xbf",
+					  "\xc2",
+					  "\xc2z",
+					  "\xe0\x9f\xbf",
+					  "\xe2\x82",
+					  "\xed\xa0\x80",
+					  "\xed\xbf\xbf",
+					  "\xf0\x8f\xbf\xbf",
+					  "\xf0\x9f\x98",
+					  "\xf4\x90\x80\x80",
+					  "\xf5\x80\x80\x80",
+					  "\xfe",
+					  "\xff",
+					  "\xe2\x28\xa1",
+					  "\xf0\x90\x28\xbc"};
 	unsigned refused = 0, accepted = 0, names = 0;
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++)
@@ -313,7 +337,8 @@ static void test_text(void)
 		uint8_t name[2] = {'a', (uint8_t)c};
 
 		names += vl_is_collection_name(name, 2) != (c != 0 && strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-			"abcdefghijklmnopqrstuvwxyz0123456789_-", c) != NULL);
+									     "abcdefghijklmnopqrstuvwxyz0123456789_-",
+									     c) != NULL);
 	}
 	check_u64(names, 0, "names have letters, digits, _ and -, and nothing else");
 	names = 0;

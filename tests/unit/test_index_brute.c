@@ -43,15 +43,20 @@ static void set_up(void)
 	vl_pool_new(&memory.env, &pool, NULL);
 	vl_state_init(&state, pool, DIM, 0, NULL);
 	for (uint16_t c = 1; c < 4; c++)
-		apply((struct vl_event){.type = VALORI_EVENT_COLLECTION_CREATE, .id = c,
-					.key = (const uint8_t *)"a\0b\0c" + 2 * (c - 1), .key_size = 1});
+		apply((struct vl_event){.type = VALORI_EVENT_COLLECTION_CREATE,
+					.id = c,
+					.key = (const uint8_t *)"a\0b\0c" + 2 * (c - 1),
+					.key_size = 1});
 	for (uint64_t id = 0; id < RECORDS; id++) {
 		make_vector(vectors[id], &seed);
 		known[id].collection = (uint16_t)(id % 50 == 7 ? 1 : id % 50 == 8 ? 2 : id > 1900 && id < 2200);
 		known[id].tag = check_random(&seed) % 20 == 0 ? 5 : UINT64_C(0x0100000000000005);
 		known[id].live = true;
-		apply((struct vl_event){.type = VALORI_EVENT_INSERT, .id = id, .vector = vectors[id],
-					.tag = known[id].tag, .collection = known[id].collection});
+		apply((struct vl_event){.type = VALORI_EVENT_INSERT,
+					.id = id,
+					.vector = vectors[id],
+					.tag = known[id].tag,
+					.collection = known[id].collection});
 	}
 	for (uint64_t id = 0; id < RECORDS; id++) {
 		uint64_t r = check_random(&seed) % 12;
@@ -131,15 +136,16 @@ static unsigned compare(size_t count, size_t k, const struct vl_filter *filter, 
 
 static void test_against_plain(void)
 {
-	static const struct vl_filter filters[] = {{0, false, 0}, {1, false, 0}, {0, true, 5}, {1, true, 5},
+	static const struct vl_filter filters[] = {{0, false, 0}, {1, false, 0}, {0, true, 5},  {1, true, 5},
 						   {0, true, 77}, {2, false, 0}, {3, false, 0}, {9, false, 0}};
-	static const char *const names[] = {
-		"all of a collection", "a small collection", "a tag", "a tag in a small collection", "a tag nobody has",
-		"a dropped collection", "an empty collection", "no collection"};
+	static const char *const names[] = {"all of a collection",         "a small collection", "a tag",
+					    "a tag in a small collection", "a tag nobody has",   "a dropped collection",
+					    "an empty collection",         "no collection"};
 
 	for (size_t f = 0; f < sizeof(filters) / sizeof(*filters); f++) {
-		unsigned wrong = compare(1, 10, &filters[f], 0, RECORDS) + compare(QUERIES, 10, &filters[f], 0, RECORDS) +
-				 compare(3, 1, &filters[f], 0, RECORDS) + compare(33, K_MAX, &filters[f], 0, VALORI_NONE);
+		unsigned wrong =
+			compare(1, 10, &filters[f], 0, RECORDS) + compare(QUERIES, 10, &filters[f], 0, RECORDS) +
+			compare(3, 1, &filters[f], 0, RECORDS) + compare(33, K_MAX, &filters[f], 0, VALORI_NONE);
 
 		check_u64(wrong, 0, names[f]);
 	}
@@ -204,8 +210,10 @@ static void test_edges(void)
 	struct vl_state other;
 	valori_error error;
 
-	check_u64(vl_brute_search(&state, queries[0], 0, 10, &all, 0, RECORDS, heap, &hits, NULL), VALORI_OK, "no query");
-	check_u64(vl_brute_search(&state, queries[0], 1, 0, &all, 0, RECORDS, heap, &hits, NULL), VALORI_OK, "no hit wanted");
+	check_u64(vl_brute_search(&state, queries[0], 0, 10, &all, 0, RECORDS, heap, &hits, NULL), VALORI_OK,
+		  "no query");
+	check_u64(vl_brute_search(&state, queries[0], 1, 0, &all, 0, RECORDS, heap, &hits, NULL), VALORI_OK,
+		  "no hit wanted");
 	check_u64(vl_brute_search(&state, queries[0], 1, 10, &all, 50, 50, heap, &hits, NULL), VALORI_OK, "no record");
 	vl_hits_merge(heap, &hits, 0, &(valori_hit){1, 1}, 1);
 	check(hits == 0 && heap[0].id == 7 && heap[0].score == UINT64_MAX, "each gives no hit, and writes none");
@@ -238,7 +246,8 @@ static void test_extremes(void)
 	vl_state_init(&s, p, DIM, 0, NULL);
 	vl_put32(query, 0x7fffffff);
 	for (uint64_t id = 0; id < 3; id++) {
-		struct vl_event event = {.type = VALORI_EVENT_INSERT, .id = id, .metadata_size = VL_ABSENT, .vector = far};
+		struct vl_event event = {
+			.type = VALORI_EVENT_INSERT, .id = id, .metadata_size = VL_ABSENT, .vector = far};
 
 		vl_put32(far, 0x80000001 + (uint32_t)(2 - id));
 		vl_state_apply(&s, &event, NULL);
@@ -246,7 +255,8 @@ static void test_extremes(void)
 	vl_brute_search(&s, query, 1, 4, &all, 0, 3, heap, &hits, NULL);
 	vl_hits_sort(heap, hits);
 	check(hits == 3 && heap[0].id == 0 && heap[2].id == 2 &&
-	      heap[2].score == UINT64_C(0xfffffffe) * UINT64_C(0xfffffffe), "the largest distances are ordered and exact");
+		      heap[2].score == UINT64_C(0xfffffffe) * UINT64_C(0xfffffffe),
+	      "the largest distances are ordered and exact");
 	vl_state_free(&s);
 	vl_pool_free(p);
 }
@@ -266,8 +276,8 @@ static void test_wide(void)
 	vl_pool_new(&memory.env, &p, NULL);
 	vl_state_init(&s, p, WIDE, 0, NULL);
 	for (uint64_t id = 0; id < COUNT; id++) {
-		struct vl_event event = {.type = VALORI_EVENT_INSERT, .id = id, .metadata_size = VL_ABSENT,
-					 .vector = wide[id]};
+		struct vl_event event = {
+			.type = VALORI_EVENT_INSERT, .id = id, .metadata_size = VL_ABSENT, .vector = wide[id]};
 
 		vl_put32(wide[id] + 4 * (id * 41 % WIDE), (uint32_t)id * 3);
 		vl_state_apply(&s, &event, NULL);

@@ -176,14 +176,17 @@ static void test_graph_rules(void)
 static void test_other_rules(void)
 {
 	world_init(&rules, 0);
-	expect("a meta slot is the next one", VALORI_INVALID, EVENT(.type = VALORI_EVENT_META_SET, .id = 1, KEY("k"), DATA("v")));
+	expect("a meta slot is the next one", VALORI_INVALID,
+	       EVENT(.type = VALORI_EVENT_META_SET, .id = 1, KEY("k"), DATA("v")));
 	expect("a key has a slot", VALORI_OK, EVENT(.type = VALORI_EVENT_META_SET, .id = 0, KEY("k"), DATA("v")));
-	expect("which is its only one", VALORI_INVALID, EVENT(.type = VALORI_EVENT_META_SET, .id = 1, KEY("k"), DATA("v")));
+	expect("which is its only one", VALORI_INVALID,
+	       EVENT(.type = VALORI_EVENT_META_SET, .id = 1, KEY("k"), DATA("v")));
 	expect("and nobody else's", VALORI_INVALID, EVENT(.type = VALORI_EVENT_META_SET, .id = 0, KEY("l"), DATA("v")));
 	expect("it is set again", VALORI_OK, EVENT(.type = VALORI_EVENT_META_SET, .id = 0, KEY("k"), DATA("longer")));
 	expect("it is deleted", VALORI_OK, EVENT(.type = VALORI_EVENT_META_DELETE, .id = 0));
 	expect("once", VALORI_NOT_FOUND, EVENT(.type = VALORI_EVENT_META_DELETE, .id = 0));
-	expect("its slot is not used again", VALORI_INVALID, EVENT(.type = VALORI_EVENT_META_SET, .id = 0, KEY("k"), DATA("v")));
+	expect("its slot is not used again", VALORI_INVALID,
+	       EVENT(.type = VALORI_EVENT_META_SET, .id = 0, KEY("k"), DATA("v")));
 	expect("the key gets a new one", VALORI_OK, EVENT(.type = VALORI_EVENT_META_SET, .id = 1, KEY("k"), DATA("")));
 	expect("a meta key is not empty", VALORI_INVALID, EVENT(.type = VALORI_EVENT_META_SET, .id = 2, DATA("")));
 
@@ -201,10 +204,12 @@ static void test_other_rules(void)
 	expect("collection 1 can", VALORI_OK, EVENT(.type = VALORI_EVENT_COLLECTION_DROP, .id = 1));
 	expect("once", VALORI_NOT_FOUND, EVENT(.type = VALORI_EVENT_COLLECTION_DROP, .id = 1));
 	check(rules.state.totals.record_live == 0 && rules.state.totals.node_live == 0 &&
-	      rules.state.totals.edge_live == 0, "what was in it is live no longer");
+		      rules.state.totals.edge_live == 0,
+	      "what was in it is live no longer");
 	struct vl_record record;
 	check(vl_record_get(&rules.state, 0, &record) && record.status == VALORI_LIVE && !record.visible &&
-	      record.metadata_size == 1, "but can be read");
+		      record.metadata_size == 1,
+	      "but can be read");
 	expect("nothing goes into it", VALORI_NOT_FOUND, EVENT(.type = VALORI_EVENT_INSERT, .id = 2, .collection = 1));
 	expect("no node either", VALORI_NOT_FOUND,
 	       EVENT(.type = VALORI_EVENT_NODE_CREATE, .id = 1, .collection = 1, .record = VALORI_NONE));
@@ -231,8 +236,8 @@ static void test_other_rules(void)
 
 static void test_config(void)
 {
-	static const uint64_t ranges[][2] = {{0, 3}, {2, 256}, {1, 65536}, {1, 65536}, {1, 64}, {1024, 65536},
-					     {0, 1048576}, {0, 1048576}, {0, 2}};
+	static const uint64_t ranges[][2] = {{0, 3},        {2, 256},     {1, 65536},   {1, 65536}, {1, 64},
+					     {1024, 65536}, {0, 1048576}, {0, 1048576}, {0, 2}};
 	unsigned wrong = 0;
 
 	world_init(&rules, 0);
@@ -287,7 +292,8 @@ static void test_full(void)
 		  "and edges");
 	rules.state.graph.edges.count = 0;
 	rules.state.meta.count = VL_SLOTS_MAX;
-	check_u64(world_apply(&rules, &EVENT(.type = VALORI_EVENT_META_SET, .id = VL_SLOTS_MAX, KEY("k"), DATA("")), NULL),
+	check_u64(world_apply(&rules, &EVENT(.type = VALORI_EVENT_META_SET, .id = VL_SLOTS_MAX, KEY("k"), DATA("")),
+			      NULL),
 		  VALORI_FULL, "and meta slots");
 	rules.state.meta.count = 0;
 	world_free(&rules);
@@ -300,8 +306,10 @@ static void test_erased(void)
 	unsigned left = 0;
 
 	world_init(&rules, 0);
-	world_apply(&rules, &EVENT(.type = VALORI_EVENT_INSERT, .flags = VL_EVENT_SALTED, .salt = model_pool + 99,
-				   KEY("secret key"), DATA("secret metadata")), NULL);
+	world_apply(&rules,
+		    &EVENT(.type = VALORI_EVENT_INSERT, .flags = VL_EVENT_SALTED, .salt = model_pool + 99,
+			   KEY("secret key"), DATA("secret metadata")),
+		    NULL);
 	world_apply(&rules, &EVENT(.type = VALORI_EVENT_SET_METADATA, DATA("secret metadata, longer")), NULL);
 	world_apply(&rules, &EVENT(.type = VALORI_EVENT_META_SET, KEY("secret name"), DATA("secret value")), NULL);
 	world_apply(&rules, &EVENT(.type = VALORI_EVENT_META_SET, KEY("secret name"), DATA("short")), NULL);
@@ -318,7 +326,8 @@ static void test_erased(void)
 		left += *vl_array_get(&state->records.heap, i) != 0;
 	check_u64(left, 7, "after the deletes the name of the collection is all that is left");
 	check(vl_is_zero(vl_array_get(&state->records.vectors, 0), 4 * MODEL_DIM) &&
-	      vl_is_zero(vl_array_get(&state->records.digests, 0), 96), "the vector and the digests are zeros");
+		      vl_is_zero(vl_array_get(&state->records.digests, 0), 96),
+	      "the vector and the digests are zeros");
 	check(vl_state_vector(state, 0) == NULL, "a deleted record has no vector");
 	world_free(&rules);
 }
@@ -523,7 +532,8 @@ static void test_canonical_heap(void)
 	world_init(&w, 0);
 	world_apply(&w, &EVENT(.type = VALORI_EVENT_INSERT, .id = 0, KEY("first"), DATA("one")), NULL);
 	world_apply(&w, &EVENT(.type = VALORI_EVENT_META_SET, KEY("name"), DATA("value")), NULL);
-	world_apply(&w, &EVENT(.type = VALORI_EVENT_INSERT, .id = 1, .metadata = model_pool, .metadata_size = 65530), NULL);
+	world_apply(&w, &EVENT(.type = VALORI_EVENT_INSERT, .id = 1, .metadata = model_pool, .metadata_size = 65530),
+		    NULL);
 	world_apply(&w, &EVENT(.type = VALORI_EVENT_INSERT, .id = 2, KEY("third"), DATA("")), NULL);
 	world_apply(&w, &EVENT(.type = VALORI_EVENT_SET_METADATA, .id = 0, DATA("uno")), NULL);
 	sections_take(&s, &w.state);
@@ -597,8 +607,10 @@ static void test_lies(void)
 
 	/* A blob that crosses a chunk, one half of which is no longer where the file has it. */
 	world_init(&w, 0);
-	world_apply(&w, &EVENT(.type = VALORI_EVENT_INSERT, .id = 0, .metadata = model_pool, .metadata_size = 65536), NULL);
-	world_apply(&w, &EVENT(.type = VALORI_EVENT_INSERT, .id = 1, .metadata = model_pool, .metadata_size = 65536), NULL);
+	world_apply(&w, &EVENT(.type = VALORI_EVENT_INSERT, .id = 0, .metadata = model_pool, .metadata_size = 65536),
+		    NULL);
+	world_apply(&w, &EVENT(.type = VALORI_EVENT_INSERT, .id = 1, .metadata = model_pool, .metadata_size = 65536),
+		    NULL);
 	sections_take(&s, &w.state);
 	own = s.bytes[VL_SECTION_PLACES].data + 32;
 	vl_put64(own + VL_PLACE_METADATA, 65535);
@@ -790,7 +802,8 @@ static valori_code history(struct world *w, bool *aborted, uint8_t before[32], u
 	static const struct vl_event events[] = {
 		EVENT(.type = VALORI_EVENT_INSERT, .id = 2, KEY("c"), .flags = VL_EVENT_SALTED, .salt = model_pool),
 		EVENT(.type = VALORI_EVENT_SET_METADATA, .id = 0, DATA("changed, and longer than before")),
-		EVENT(.type = VALORI_EVENT_SET_METADATA, .id = 1, DATA("x"), .flags = VL_EVENT_SALTED, .salt = model_pool),
+		EVENT(.type = VALORI_EVENT_SET_METADATA, .id = 1, DATA("x"), .flags = VL_EVENT_SALTED,
+		      .salt = model_pool),
 		EVENT(.type = VALORI_EVENT_DELETE, .id = 1),
 		EVENT(.type = VALORI_EVENT_NODE_CREATE, .id = 2, .record = 0),
 		EVENT(.type = VALORI_EVENT_EDGE_CREATE, .id = 1, .from = 0, .to = 2),

@@ -76,7 +76,10 @@ static void test_random(void)
 		while (g.entries.count < ENTRIES) {
 			uint64_t r = check_random(&seed);
 
-			/* Few hashes make long chains, many make short ones; some differ in their highest bits only. */
+			/*
+			 * Few hashes make long chains, many make short ones; some differ in their highest
+			 * bits only.
+			 */
 			if (r % 4 != 0 || g.entries.count == 0)
 				game_add(&g, seed % 3 == 0 ? (uint32_t)(r >> 32) % 50 << (r >> 20) % 2 * 26
 							   : (uint32_t)(r >> 32));
@@ -96,7 +99,10 @@ static void test_random(void)
 	check_u64(wrong, 0, "entries are found by their hash, newest first, whatever came and went");
 }
 
-/* An insert into a table of any size changes a few elements: the new entry, two buckets, and the chain that is split. */
+/*
+ * An insert into a table of any size changes a few elements: the new entry, two buckets, and the chain that
+ * is split.
+ */
 static void test_cost(void)
 {
 	static struct game g;
