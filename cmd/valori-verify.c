@@ -108,6 +108,9 @@ static int verdict_of(const struct question *question, const valori_verify_repor
 	case VALORI_TAMPERED:
 		*out_word = "TAMPERED";
 		return TOOL_NO;
+	case VALORI_DIFFERS:
+		*out_word = "DIFFERS from";
+		return TOOL_NO;
 	case VALORI_VERDICT_DAMAGED:
 		*out_word = "DAMAGED";
 		return TOOL_DAMAGED;
@@ -124,6 +127,7 @@ static const char *verdict_word(uint32_t verdict)
 	static const char *const words[] = {
 		[VALORI_CONSISTENT] = "consistent",     [VALORI_VERIFIED_STATE] = "verified",
 		[VALORI_VERIFIED_HISTORY] = "verified", [VALORI_TAMPERED] = "tampered",
+		[VALORI_DIFFERS] = "differs",
 		[VALORI_VERDICT_DAMAGED] = "damaged",   [VALORI_INDETERMINATE] = "indeterminate",
 	};
 
@@ -213,11 +217,12 @@ static void print_json(FILE *file, const struct question *question, const valori
 static void print_text(const struct question *question, const valori_verify_report *report, const char *word)
 {
 	bool verified = report->verdict == VALORI_VERIFIED_STATE || report->verdict == VALORI_VERIFIED_HISTORY;
-	bool sound = verified || report->verdict == VALORI_CONSISTENT;
+	bool compared = verified || report->verdict == VALORI_DIFFERS;
+	bool sound = compared || report->verdict == VALORI_CONSISTENT;
 	char time[32], hash[65], history[96];
 
 	printf("%s", word);
-	if (verified)
+	if (compared)
 		printf(" %s", question->expect);
 	if (report->fault_event != VALORI_NONE)
 		printf(" at event %llu", (unsigned long long)report->fault_event);

@@ -563,6 +563,7 @@ typedef enum valori_verdict {
 	VALORI_VERIFIED_HISTORY = 2, /* history and state equal tree:SIZE:HASH */
 	VALORI_TAMPERED = 3,	  /* sound checksums, but roots or history differ: somebody rewrote it */
 	VALORI_VERDICT_DAMAGED = 4, /* checksums fail */
+	VALORI_DIFFERS = 6,	    /* agrees with itself, but does not end in the state root expected */
 	VALORI_INDETERMINATE = 5  /* cannot be told: what it needs was trimmed */
 } valori_verdict;
 

@@ -137,7 +137,7 @@ static void report_reader_fault(struct verifier *verifier, const valori_error *f
 	add_sentence(report, fault->message);
 	if (fault->code == VALORI_DAMAGED)
 		add_sentence(report, report->fault_rewrite ? "its checksums are right: it was rewritten, or commits before it were taken out"
-							   : "checksums are broken: an accident, or somebody clumsy");
+							   : "checksums are broken, as by an accident");
 	add_proven(verifier);
 }
 
@@ -193,7 +193,7 @@ static void judge_root(struct verifier *verifier, bool is_known)
 						"compute it from");
 		return;
 	}
-	report->verdict = VALORI_TAMPERED;
+	report->verdict = VALORI_DIFFERS;
 	valori_hash_format(&report->state_root, is);
 	valori_hash_format(expect, should_be);
 	vl_format(sentence, sizeof(sentence), "the state root is %.*s..., expected is %.*s...", 16, is, 16, should_be);

@@ -140,7 +140,7 @@ static void test_sound(void)
 	report = expect(directory, 1, &root, 0);
 	is_verdict(&report, VALORI_VERIFIED_STATE, "its state root can be expected");
 	report = expect(directory, 1, &middle, 0);
-	is_verdict(&report, VALORI_TAMPERED, "an older root is not the state");
+	is_verdict(&report, VALORI_DIFFERS, "an older root is not the state");
 	check(report.expect_reached == 1 && report.expect_height < report.height, "but it is said when it was");
 	report = expect(directory, 2, &info.tree_root, 300);
 	is_verdict(&report, VALORI_VERIFIED_HISTORY, "its tree root can be expected");
