@@ -104,11 +104,15 @@ void vl_names_free(struct vl_names *names);
 
 struct vl_reader;
 
+enum { VL_READER_PREFIX = 16 };
+
 struct vl_reader_options {
 	const char *path;    /* as valori_log_open */
 	const char *archive; /* or NULL */
 	int fd;		     /* a stream, when path is NULL */
 	const char *name;    /* of the stream */
+	const uint8_t *prefix; /* its first bytes, when somebody has read them already: at most VL_READER_PREFIX */
+	size_t prefix_size;
 	bool follow;
 	bool ignore_head; /* read to the last valid commit, acknowledged or not: for the writer's recovery and for verify */
 };

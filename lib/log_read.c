@@ -34,6 +34,8 @@ struct vl_reader {
 	struct segment segment; /* being read; of a stream fd and start count */
 	const char *name;       /* of the file or stream, for messages */
 	uint64_t end;           /* of the last commit given, in that file */
+	uint8_t prefix[VL_READER_PREFIX]; /* of a stream: what comes before its next byte */
+	size_t prefix_size;
 	struct vl_position base, position;
 	uint64_t segment_count, torn_size;
 	bool is_unhashed;   /* the frontier's roots are not those of the position */
@@ -387,6 +389,13 @@ static int64_t read_bytes(struct vl_reader *reader, uint8_t *data, size_t size, 
 {
 	const struct vl_os *os = reader->os;
 
+	if (reader->kind == STREAM && reader->prefix_size > 0) {
+		size = size < reader->prefix_size ? size : reader->prefix_size;
+		memcpy(data, reader->prefix, size);
+		reader->prefix_size -= size;
+		memmove(reader->prefix, reader->prefix + size, reader->prefix_size);
+		return (int64_t)size;
+	}
 	if (reader->kind == STREAM)
 		return os->read(os->context, reader->segment.fd, data, size);
 	return os->pread(os->context, reader->segment.fd, data, size, offset);
@@ -1030,6 +1039,11 @@ static valori_code open_stream(struct vl_reader *reader, const struct vl_reader_
 		return code;
 	reader->name = reader->segment.path;
 	reader->segment.fd = options->fd;
+	if (options->prefix_size > sizeof(reader->prefix))
+		return vl_fail(error, VALORI_INVALID, "%s: too much was read already", reader->name);
+	if (options->prefix_size > 0)
+		memcpy(reader->prefix, options->prefix, options->prefix_size);
+	reader->prefix_size = options->prefix_size;
 	code = fill(reader, VL_SEGMENT_HEADER, &available, error);
 	if (code != VALORI_OK)
 		return code;

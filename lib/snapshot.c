@@ -5,6 +5,8 @@
 #include "mapped.h"
 #include "snapshot_format.h"
 
+enum { STREAM_PIECE = 1 << 16 };
+
 /* Reads and checks what says where everything is, then maps the file. */
 static valori_code map_file(struct vl_snapshot *snapshot, int fd, valori_error *error)
 {
@@ -36,39 +38,124 @@ static valori_code map_file(struct vl_snapshot *snapshot, int fd, valori_error *
 	return VALORI_OK;
 }
 
-valori_code vl_snapshot_open(const struct vl_env *env, const struct vl_os *os, const char *path, struct vl_snapshot **out,
-			     valori_error *error)
+static struct vl_snapshot *snapshot_new(const struct vl_env *env, const struct vl_os *os, const char *path, valori_error *error)
 {
 	struct vl_snapshot *snapshot = vl_alloc(env, sizeof(*snapshot));
 	size_t path_size = strlen(path) + 1;
-	valori_code code = VALORI_NO_MEMORY;
-	int fd;
 
-	*out = NULL;
 	if (snapshot == NULL)
-		return vl_fail(error, VALORI_NO_MEMORY, "%s: out of memory", path);
+		goto no_memory;
 	memset(snapshot, 0, sizeof(*snapshot));
 	snapshot->env = env;
 	snapshot->os = os;
 	snapshot->path = vl_alloc(env, path_size);
-	if (snapshot->path == NULL) {
-		vl_fail(error, VALORI_NO_MEMORY, "%s: out of memory", path);
-		goto fail;
-	}
+	if (snapshot->path == NULL)
+		goto no_memory;
 	memcpy(snapshot->path, path, path_size);
+	return snapshot;
+no_memory:
+	vl_snapshot_close(snapshot);
+	vl_fail(error, VALORI_NO_MEMORY, "%s: out of memory", path);
+	return NULL;
+}
+
+valori_code vl_snapshot_open(const struct vl_env *env, const struct vl_os *os, const char *path, struct vl_snapshot **out,
+			     valori_error *error)
+{
+	struct vl_snapshot *snapshot = snapshot_new(env, os, path, error);
+	valori_code code;
+	int fd;
+
+	*out = NULL;
+	if (snapshot == NULL)
+		return VALORI_NO_MEMORY;
 	fd = os->open(os->context, path, VL_OS_READ);
 	if (fd < 0) {
 		code = vl_snapshot_io(path, fd, "cannot be opened", error);
-		goto fail;
+	} else {
+		code = map_file(snapshot, fd, error);
+		os->close(os->context, fd);
 	}
-	code = map_file(snapshot, fd, error);
-	os->close(os->context, fd);
+	if (code == VALORI_OK)
+		*out = snapshot;
+	else
+		vl_snapshot_close(snapshot);
+	return code;
+}
+
+/* Makes room for one more piece. What is allocated is at most twice what has arrived. */
+static bool make_room(struct vl_snapshot *snapshot, size_t size)
+{
+	size_t capacity = snapshot->received_size * 2 < STREAM_PIECE ? STREAM_PIECE : snapshot->received_size * 2;
+	uint8_t *block;
+
+	if (size < snapshot->received_size)
+		return true;
+	block = vl_alloc(snapshot->env, capacity);
+	if (block == NULL)
+		return false;
+	if (size > 0)
+		memcpy(block, snapshot->received, size);
+	vl_release(snapshot->env, snapshot->received, snapshot->received_size);
+	snapshot->received = block;
+	snapshot->received_size = capacity;
+	return true;
+}
+
+static valori_code receive(struct vl_snapshot *snapshot, int fd, size_t size, valori_error *error)
+{
+	const struct vl_os *os = snapshot->os;
+	uint8_t header[VL_SNAPSHOT_HEADER] = {0};
+	uint64_t limit = VL_SNAPSHOT_HEADER; /* then one byte more than the header says: that shows what follows the end */
+	valori_code code = VALORI_OK;
+	int64_t count = 1;
+
+	while (code == VALORI_OK && count > 0 && size < limit) {
+		size_t wanted;
+
+		if (!make_room(snapshot, size))
+			return vl_fail(error, VALORI_NO_MEMORY, "%s: out of memory", snapshot->path);
+		wanted = snapshot->received_size - size < limit - size ? snapshot->received_size - size : (size_t)(limit - size);
+		count = os->read(os->context, fd, snapshot->received + size, wanted);
+		if (count < 0)
+			return vl_snapshot_io(snapshot->path, (int)count, "cannot be read", error);
+		size += (size_t)count;
+		if (size == VL_SNAPSHOT_HEADER && limit == VL_SNAPSHOT_HEADER) {
+			uint64_t claimed = vl_snapshot_claimed_size(snapshot->received);
+
+			code = vl_snapshot_head_decode(snapshot->received, claimed, snapshot->path, snapshot->env->kernels,
+						       &snapshot->head, error);
+			limit = claimed + 1;
+		}
+	}
 	if (code != VALORI_OK)
-		goto fail;
-	*out = snapshot;
-	return VALORI_OK;
-fail:
-	vl_snapshot_close(snapshot);
+		return code;
+	/* Now with the size that there really is. */
+	memcpy(header, snapshot->received, size < sizeof(header) ? size : sizeof(header));
+	return vl_snapshot_head_decode(header, size, snapshot->path, snapshot->env->kernels, &snapshot->head, error);
+}
+
+valori_code vl_snapshot_open_stream(const struct vl_env *env, const struct vl_os *os, int fd, const char *name, const uint8_t *prefix,
+				    size_t prefix_size, struct vl_snapshot **out, valori_error *error)
+{
+	struct vl_snapshot *snapshot = snapshot_new(env, os, name, error);
+	valori_code code;
+
+	*out = NULL;
+	if (snapshot == NULL)
+		return VALORI_NO_MEMORY;
+	if (prefix_size > STREAM_PIECE || !make_room(snapshot, 0)) {
+		vl_snapshot_close(snapshot);
+		return vl_fail(error, VALORI_NO_MEMORY, "%s: out of memory", name);
+	}
+	if (prefix_size > 0)
+		memcpy(snapshot->received, prefix, prefix_size);
+	code = receive(snapshot, fd, prefix_size, error);
+	snapshot->data = snapshot->received;
+	if (code == VALORI_OK)
+		*out = snapshot;
+	else
+		vl_snapshot_close(snapshot);
 	return code;
 }
 
@@ -76,7 +163,9 @@ void vl_snapshot_close(struct vl_snapshot *snapshot)
 {
 	if (snapshot == NULL)
 		return;
-	if (snapshot->data != NULL) {
+	if (snapshot->received != NULL) {
+		vl_release(snapshot->env, snapshot->received, snapshot->received_size);
+	} else if (snapshot->data != NULL) {
 		vl_mapped_remove(snapshot->data);
 		snapshot->os->unmap(snapshot->os->context, snapshot->data, snapshot->head.file_size);
 	}

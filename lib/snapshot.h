@@ -30,6 +30,9 @@ enum { VL_SNAPSHOT_HEADER = 8192, VL_SNAPSHOT_ALIGN = 4096, VL_PARTS_MAX = 64 };
 struct vl_snapshot; /* an open, mapped file */
 
 valori_code vl_snapshot_open(const struct vl_env *env, const struct vl_os *os, const char *path, struct vl_snapshot **out, valori_error *error);
+/* The same of a stream, all of which is taken into memory as it arrives. prefix: its first bytes, when somebody has read them already. */
+valori_code vl_snapshot_open_stream(const struct vl_env *env, const struct vl_os *os, int fd, const char *name, const uint8_t *prefix,
+				    size_t prefix_size, struct vl_snapshot **out, valori_error *error);
 void vl_snapshot_close(struct vl_snapshot *snapshot); /* after everything that was attached to it was freed */
 const struct vl_position *vl_snapshot_position(const struct vl_snapshot *snapshot);
 /* Fills the sizes and counts of the public struct. */

@@ -44,7 +44,9 @@ struct vl_snapshot {
 	const struct vl_env *env;
 	const struct vl_os *os;
 	char *path;
-	const uint8_t *data;
+	const uint8_t *data; /* mapped, or of a stream */
+	uint8_t *received;   /* the same, when it is of a stream, and ours */
+	size_t received_size; /* of the block */
 	struct vl_snapshot_head head;
 };
 

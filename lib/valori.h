@@ -570,7 +570,7 @@ typedef enum valori_verdict {
 typedef struct valori_verify_options {
 	uint32_t size;
 	uint32_t reserved;
-	const char *path;     /* log (directory, live file, segment), snapshot, or NULL with fd */
+	const char *path;     /* log (directory, live file, segment), snapshot, or NULL with fd: a stream of either */
 	const char *snapshot; /* compare with the log at its commit; NULL: snapshot.val beside the log if present; "": none */
 	const char *archive;
 	const char *name; /* of fd, for messages */

@@ -6,6 +6,8 @@
 
 enum { PIECE = 64 << 10 }; /* read at a time when checksums are looked at again */
 
+enum { MAGIC_SIZE = 8 };
+
 struct verifier {
 	const struct vl_env *env;
 	const struct vl_os *os;
@@ -26,7 +28,14 @@ struct verifier {
 	valori_error snapshot_fault;	/* of a snapshot that is beside the log, or was named */
 	char snapshot_path[256];
 	bool has_snapshot_fault, is_snapshot_foreign;
+	uint8_t prefix[MAGIC_SIZE];	/* of a stream: its first bytes */
+	size_t prefix_size;
 };
+
+static const char *stream_name(const valori_verify_options *options)
+{
+	return options->name != NULL ? options->name : "standard input";
+}
 
 /* ---- The report ---- */
 
@@ -205,6 +214,7 @@ static void judge_root(struct verifier *verifier, bool is_known)
 	}
 }
 
+/* path NULL: the stream, whose first bytes are verifier->prefix. */
 static valori_code verify_snapshot(struct verifier *verifier, const char *path, valori_error *error)
 {
 	const valori_verify_options *options = verifier->options;
@@ -212,8 +222,15 @@ static valori_code verify_snapshot(struct verifier *verifier, const char *path, 
 	const struct vl_position *position;
 	struct vl_snapshot *snapshot;
 	valori_error fault;
-	valori_code code = vl_snapshot_open(verifier->env, verifier->os, path, &snapshot, &fault);
+	valori_code code;
 
+	if (path != NULL) {
+		code = vl_snapshot_open(verifier->env, verifier->os, path, &snapshot, &fault);
+	} else {
+		path = stream_name(options);
+		code = vl_snapshot_open_stream(verifier->env, verifier->os, options->fd, path, verifier->prefix,
+					       verifier->prefix_size, &snapshot, &fault);
+	}
 	report->is_snapshot = 1;
 	if (code == VALORI_OK) {
 		position = vl_snapshot_position(snapshot);
@@ -269,6 +286,33 @@ static bool path_exists(const struct verifier *verifier, const char *path)
 	return verifier->os->stat_path(verifier->os->context, path, &stat) == 0;
 }
 
+static bool has_snapshot_magic(const uint8_t *data, size_t size)
+{
+	return size >= MAGIC_SIZE && memcmp(data, "VALORISN", MAGIC_SIZE) == 0;
+}
+
+/* The first bytes of the stream say what it is; they are handed on to who reads the rest. */
+static valori_code read_prefix(struct verifier *verifier, valori_error *error)
+{
+	const struct vl_os *os = verifier->os;
+
+	while (verifier->prefix_size < MAGIC_SIZE) {
+		int64_t count = os->read(os->context, verifier->options->fd, verifier->prefix + verifier->prefix_size,
+					 MAGIC_SIZE - verifier->prefix_size);
+
+		if (count < 0) {
+			vl_fail(error, VALORI_IO, "%s: cannot be read: %s", stream_name(verifier->options),
+				vl_os_error_text((int)count));
+			error->system_errno = (int32_t)-count;
+			return VALORI_IO;
+		}
+		if (count == 0)
+			break;
+		verifier->prefix_size += (size_t)count;
+	}
+	return VALORI_OK;
+}
+
 static bool is_snapshot_file(const struct verifier *verifier, const char *path)
 {
 	const struct vl_os *os = verifier->os;
@@ -282,7 +326,7 @@ static bool is_snapshot_file(const struct verifier *verifier, const char *path)
 	fd = os->open(os->context, path, VL_OS_READ);
 	if (fd < 0)
 		return false;
-	is_snapshot = vl_os_pread_all(os, fd, magic, sizeof(magic), 0) == sizeof(magic) && memcmp(magic, "VALORISN", 8) == 0;
+	is_snapshot = vl_os_pread_all(os, fd, magic, sizeof(magic), 0) == sizeof(magic) && has_snapshot_magic(magic, sizeof(magic));
 	os->close(os->context, fd);
 	return is_snapshot;
 }
@@ -614,7 +658,9 @@ static valori_code verify_log(struct verifier *verifier, valori_error *error)
 	struct vl_reader_options reading = {.path = options->path,
 					    .archive = options->archive,
 					    .fd = options->fd,
-					    .name = options->name != NULL ? options->name : "standard input",
+					    .name = stream_name(options),
+					    .prefix = verifier->prefix,
+					    .prefix_size = verifier->prefix_size,
 					    .ignore_head = true};
 	valori_error fault;
 	valori_code code = vl_reader_open(verifier->env, verifier->os, &reading, &verifier->reader, &fault);
@@ -676,7 +722,11 @@ valori_code valori_verify(const valori_verify_options *options, valori_verify_re
 		return vl_fail(error, VALORI_INVALID, "either a path or a descriptor is needed");
 	start_report(&verifier);
 	vl_replica_init_blind(&verifier.replica, verifier.env, 0);
-	if (known.path != NULL && is_snapshot_file(&verifier, known.path)) {
+	if (known.path == NULL)
+		code = read_prefix(&verifier, error);
+	if (code != VALORI_OK) {
+		/* nothing to look at */
+	} else if (known.path != NULL ? is_snapshot_file(&verifier, known.path) : has_snapshot_magic(verifier.prefix, verifier.prefix_size)) {
 		code = verify_snapshot(&verifier, known.path, error);
 	} else {
 		if (known.path != NULL) {

@@ -324,6 +324,54 @@ static void test_stream(void)
 	free(stream.data);
 }
 
+static struct bytes small_snapshot(uint64_t seed, unsigned commits)
+{
+	struct sample sample;
+	struct bytes bytes;
+
+	sample_init(&sample, &memory.env, 4, seed);
+	sample_grow(&sample, commits, 15);
+	bytes = bytes_of(&sample);
+	sample_free(&sample);
+	return bytes;
+}
+
+static void test_open_stream(void)
+{
+	struct bytes bytes = small_snapshot(26, 6);
+	struct vl_snapshot *snapshot;
+	unsigned wrong = 0;
+	valori_error error;
+	int fd;
+
+	write_bytes("stream.val", bytes.data, bytes.size);
+	for (size_t prefix = 0; prefix <= 8; prefix += 4) {
+		fd = open("stream.val", O_RDONLY);
+		lseek(fd, (off_t)prefix, SEEK_SET);
+		wrong += vl_snapshot_open_stream(&memory.env, &vl_os_real, fd, "stdin", bytes.data, prefix, &snapshot, NULL) != VALORI_OK ||
+			 vl_snapshot_verify(snapshot, NULL) != VALORI_OK;
+		vl_snapshot_close(snapshot);
+		close(fd);
+	}
+	check_u64(wrong, 0, "a stream is opened in memory, whoever has read its first bytes");
+	for (size_t size = 0; size < bytes.size; size += size < 9000 ? 512 : 8192) {
+		write_bytes("stream.val", bytes.data, size);
+		fd = open("stream.val", O_RDONLY);
+		wrong += vl_snapshot_open_stream(&memory.env, &vl_os_real, fd, "stdin", NULL, 0, &snapshot, &error) !=
+			 (size < 8 ? VALORI_NOT_OURS : VALORI_DAMAGED);
+		close(fd);
+	}
+	check_u64(wrong, 0, "one that is cut short is refused");
+	bytes.data = realloc(bytes.data, bytes.size + 1);
+	bytes.data[bytes.size] = 0;
+	write_bytes("stream.val", bytes.data, bytes.size + 1);
+	fd = open("stream.val", O_RDONLY);
+	check_u64(vl_snapshot_open_stream(&memory.env, &vl_os_real, fd, "stdin", NULL, 0, &snapshot, &error), VALORI_DAMAGED,
+		  "one with a byte behind its end, too");
+	close(fd);
+	free(bytes.data);
+}
+
 /* ---- damage ---- */
 
 /* What a program does with a state that it has opened: nothing of it may crash or hang, whatever the answers. */
@@ -384,18 +432,6 @@ static void reseal(struct bytes bytes)
 			  (size_t)vl_get64(table + at * 64 + 16), table + at * 64 + 32);
 	vl_blake3(memory.env.kernels, VL_HASH_PLAIN, table, 4096, bytes.data + 4060);
 	vl_put32(bytes.data + 4092, vl_crc32c(memory.env.kernels, 0, bytes.data, 4092));
-}
-
-static struct bytes small_snapshot(uint64_t seed, unsigned commits)
-{
-	struct sample sample;
-	struct bytes bytes;
-
-	sample_init(&sample, &memory.env, 4, seed);
-	sample_grow(&sample, commits, 15);
-	bytes = bytes_of(&sample);
-	sample_free(&sample);
-	return bytes;
 }
 
 static void test_truncated(void)
@@ -738,6 +774,7 @@ int main(void)
 	test_canonical();
 	test_frozen();
 	test_stream();
+	test_open_stream();
 	test_truncated();
 	test_flips();
 	test_forged();

@@ -1,6 +1,8 @@
 /* test_upkeep.c - stores that live long: snapshots, trims and restores between sessions, all through the public calls. */
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 #include "bytes.h"
 #include "check.h"
@@ -159,6 +161,38 @@ static void test_same_bytes(void)
 	      "lived through or loaded, a state writes the same bytes");
 	check(same_file(stores_path(directory, "lived.val"), stores_path(directory, "replayed.val")),
 	      "lived through or replayed, a state writes the same bytes");
+	stores_remove(directory);
+	free(model);
+}
+
+static void test_verify_stream(void)
+{
+	char directory[256];
+	struct model *model = model_new();
+	valori_verify_options verifying = VALORI_VERIFY_INIT;
+	valori_verify_report report = {.size = sizeof(report)};
+	uint64_t seed = 16;
+	const char *path;
+	valori *store;
+
+	stores_make(directory);
+	path = stores_path(directory, "snapshot.val");
+	store = open_store(directory, VALORI_WRITE | VALORI_CREATE);
+	work(store, model, &seed, 100);
+	snapshot(store, path);
+	verifying.expect_kind = 1;
+	verifying.expect = info_of(store).state_root;
+	close_store(store);
+	verifying.fd = open(path, O_RDONLY);
+	check(valori_verify(&verifying, &report, NULL) == VALORI_OK && report.verdict == VALORI_VERIFIED_STATE && report.is_snapshot == 1,
+	      "a snapshot is verified as a stream");
+	lseek(verifying.fd, 1, SEEK_SET);
+	check(valori_verify(&verifying, &report, NULL) == VALORI_NOT_OURS, "another stream is told from it");
+	close(verifying.fd);
+	verifying.fd = open(stores_path(directory, "events.log"), O_RDONLY);
+	check(valori_verify(&verifying, &report, NULL) == VALORI_OK && report.verdict == VALORI_VERIFIED_STATE && report.is_snapshot == 0,
+	      "and so is a log");
+	close(verifying.fd);
 	stores_remove(directory);
 	free(model);
 }
@@ -355,6 +389,7 @@ int main(void)
 {
 	test_long_life();
 	test_same_bytes();
+	test_verify_stream();
 	test_beside_writer();
 	test_damaged_hits();
 	test_half_restored();
