@@ -231,8 +231,11 @@ static valori_code stage_one(valori *store, struct vl_waiter *waiter)
 {
 	size_t before = store->group.size;
 	valori_error ignored;
-	valori_code code = may_write(store, &waiter->error);
+	valori_code code;
 
+	if (waiter->before != NULL && waiter->before->code != VALORI_OK)
+		return waiter->before->code;
+	code = may_write(store, &waiter->error);
 	if (code != VALORI_OK)
 		return code;
 	vl_engine_open_group(store);
@@ -267,12 +270,13 @@ static void lead(valori *store, struct vl_waiter *first)
 		}
 }
 
-static void wait_or_lead(valori *store, struct vl_waiter *mine)
+/* Puts a chain of waiters into the queue, all of them into one group, and comes back when all are done. */
+static void wait_or_lead(valori *store, struct vl_waiter *mine, struct vl_waiter *last)
 {
 	pthread_mutex_lock(&store->mutex);
 	*store->last = mine;
-	store->last = &mine->next;
-	while (!mine->is_done) {
+	store->last = &last->next;
+	while (!last->is_done) {
 		struct vl_waiter *first = store->first;
 
 		if (store->is_busy) {
@@ -286,7 +290,7 @@ static void wait_or_lead(valori *store, struct vl_waiter *mine)
 		lead(store, first);
 		pthread_mutex_lock(&store->mutex);
 		for (struct vl_waiter *waiter = first, *next; waiter != NULL; waiter = next) {
-			next = waiter->next; /* once done, its stack may be gone */
+			next = waiter->next; /* once done, it may be gone */
 			waiter->is_done = true;
 		}
 		end_turn(store);
@@ -294,29 +298,75 @@ static void wait_or_lead(valori *store, struct vl_waiter *mine)
 	pthread_mutex_unlock(&store->mutex);
 }
 
-valori_code valori_commit(valori *store, valori_batch *batch, valori_receipt *out, uint64_t *out_ids, valori_error *error)
+static valori_code check_batch(const valori *store, valori_batch *batch, valori_error *error)
 {
-	struct vl_waiter waiter = {.batch = batch, .error = {.offset = VALORI_NONE, .event = VALORI_NONE}};
-	valori_code code;
-
-	if (store == NULL || batch == NULL)
-		return vl_fail(error, VALORI_INVALID, "no store or no batch given");
+	if (batch == NULL)
+		return vl_fail(error, VALORI_INVALID, "no batch given");
 	if (batch->dim != store->replica.dim)
 		return vl_fail(error, VALORI_DIMENSION, "batch has dimension %u, the store %u", batch->dim, store->replica.dim);
-	code = vl_batch_seal(batch, error);
-	if (code != VALORI_OK)
-		return code;
-	wait_or_lead(store, &waiter);
-	if (waiter.code != VALORI_OK) {
-		if (error != NULL)
-			*error = waiter.error;
-		return waiter.code;
+	return vl_batch_seal(batch, error);
+}
+
+/* Queues the batches and gives out what came of those before the first that was refused. */
+static valori_code commit(valori *store, struct vl_waiter *waiters, valori_batch *const *batches, size_t count, valori_receipt *out,
+			  uint64_t *const *out_ids, size_t *out_done, valori_error *error)
+{
+	*out_done = 0;
+	for (size_t i = 0; i < count; i++) {
+		valori_code code = check_batch(store, batches[i], error);
+
+		if (code != VALORI_OK)
+			return code;
+		waiters[i] = (struct vl_waiter){.batch = batches[i], .error = {.offset = VALORI_NONE, .event = VALORI_NONE}};
+		if (i > 0) {
+			waiters[i].before = &waiters[i - 1];
+			waiters[i - 1].next = &waiters[i];
+		}
 	}
-	if (out != NULL)
-		*out = waiter.receipt;
-	if (out_ids != NULL && batch->count > 0)
-		memcpy(out_ids, batch->ids.data, batch->count * sizeof(uint64_t));
+	wait_or_lead(store, &waiters[0], &waiters[count - 1]);
+	for (size_t i = 0; i < count; i++) {
+		if (waiters[i].code != VALORI_OK) {
+			if (error != NULL)
+				*error = waiters[i].error;
+			return waiters[i].code;
+		}
+		if (out != NULL)
+			out[i] = waiters[i].receipt;
+		if (out_ids != NULL && out_ids[i] != NULL && batches[i]->count > 0)
+			memcpy(out_ids[i], batches[i]->ids.data, batches[i]->count * sizeof(uint64_t));
+		++*out_done;
+	}
 	return VALORI_OK;
+}
+
+valori_code valori_commit(valori *store, valori_batch *batch, valori_receipt *out, uint64_t *out_ids, valori_error *error)
+{
+	struct vl_waiter waiter;
+	size_t done;
+
+	return commit(store, &waiter, &batch, 1, out, &out_ids, &done, error);
+}
+
+valori_code valori_commit_many(valori *store, valori_batch *const *batches, size_t count, valori_receipt *out, uint64_t *const *out_ids,
+			       size_t *out_done, valori_error *error)
+{
+	struct vl_waiter *waiters;
+	size_t done = 0;
+	valori_code code;
+
+	if (out_done == NULL)
+		out_done = &done;
+	*out_done = 0;
+	if (count == 0)
+		return VALORI_OK;
+	if (count > SIZE_MAX / sizeof(*waiters))
+		return vl_fail(error, VALORI_NO_MEMORY, "%zu batches are too many", count);
+	waiters = vl_alloc(store->env, count * sizeof(*waiters));
+	if (waiters == NULL)
+		return vl_fail(error, VALORI_NO_MEMORY, "out of memory");
+	code = commit(store, waiters, batches, count, out, out_ids, out_done, error);
+	vl_release(store->env, waiters, count * sizeof(*waiters));
+	return code;
 }
 
 static valori_code flush(valori *store, valori_error *error)

@@ -27,8 +27,9 @@ struct valori_view {
 	struct vl_frozen *frozen;
 };
 
-struct vl_waiter { /* a batch that waits for its commit; lives on its caller's stack */
+struct vl_waiter { /* a batch that waits for its commit; it is its caller's */
 	valori_batch *batch;
+	const struct vl_waiter *before; /* of the same caller: when that is refused, this one is not tried */
 	valori_receipt receipt;
 	valori_error error;
 	valori_code code;

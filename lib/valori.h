@@ -323,6 +323,14 @@ typedef struct valori_receipt { /* what a commit did */
  */
 valori_code valori_commit(valori *store, valori_batch *batch, valori_receipt *out, uint64_t *out_ids, valori_error *error);
 
+/*
+ * The same for count batches, in order, each a commit of its own, with one sync for all: for who has more than one ready. Stops at the
+ * first that is refused; *out_done (may be NULL) is how many were committed, and error is about the one behind them. When writing or
+ * syncing fails that is none. out: count receipts, or NULL; out_ids: count arrays, any of them or itself NULL. [write]
+ */
+valori_code valori_commit_many(valori *store, valori_batch *const *batches, size_t count, valori_receipt *out, uint64_t *const *out_ids,
+			       size_t *out_done, valori_error *error);
+
 /* Makes everything committed so far durable. [write] */
 valori_code valori_flush(valori *store, valori_error *error);
 

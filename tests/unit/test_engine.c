@@ -657,6 +657,55 @@ static void disk_init(struct disk *disk)
 	disk->os.pwrite = disk_pwrite;
 }
 
+/* Several batches of one caller: one sync, and a refusal ends it. */
+static void test_commit_many(void)
+{
+	valori_batch *batches[4];
+	valori_receipt receipts[4];
+	uint64_t ids[4][1], *places[4] = {ids[0], ids[1], NULL, ids[3]};
+	valori_options options;
+	valori_error error;
+	struct draft draft;
+	struct disk disk;
+	char directory[256], key[MODEL_TEXT];
+	unsigned syncs;
+	size_t done = 77;
+	valori *store;
+
+	stores_make(directory);
+	disk_init(&disk);
+	options = stores_options(directory, VALORI_WRITE | VALORI_CREATE);
+	options.sync = VALORI_SYNC_ALWAYS;
+	vl_engine_open(&options, &disk.os, vl_host_env(), &store, NULL);
+	valori_flush(store, NULL);
+	for (unsigned i = 0; i < 4; i++) {
+		valori_batch_new(MODEL_DIM, &batches[i], NULL);
+		snprintf(key, sizeof(key), "%u", i);
+		draft_insert(&draft, i, key, NULL);
+		valori_batch_add(batches[i], &draft.op, NULL);
+	}
+	syncs = disk.syncs;
+	check(valori_commit_many(store, batches, 4, receipts, places, &done, &error) == VALORI_OK && done == 4 && receipts[3].commit == 3 &&
+	      receipts[3].first_event == 3 && ids[3][0] == 3, "several batches are as many commits");
+	check_u64(disk.syncs - syncs, 1, "with one sync");
+	valori_batch_clear(batches[0]);
+	draft_insert(&draft, 9, "new", NULL);
+	valori_batch_add(batches[0], &draft.op, NULL);
+	check(valori_commit_many(store, batches, 4, receipts, NULL, &done, &error) == VALORI_DUPLICATE && done == 1 && error.event == 0 &&
+	      stores_height(store) == 5, "the first that is refused ends it, and those before it count");
+	check(valori_commit_many(store, batches, 0, NULL, NULL, &done, &error) == VALORI_OK && done == 0, "none is nothing");
+	valori_batch_clear(batches[1]);
+	draft_insert(&draft, 9, "newer", NULL);
+	valori_batch_add(batches[1], &draft.op, NULL);
+	disk.fail_sync = EIO;
+	check(valori_commit_many(store, batches + 1, 1, NULL, NULL, &done, &error) == VALORI_IO && done == 0 && stores_height(store) == 5,
+	      "when the sync fails none is committed");
+	for (unsigned i = 0; i < 4; i++)
+		valori_batch_free(batches[i]);
+	valori_close(store, NULL);
+	stores_remove(directory);
+}
+
 static void test_failing_disk(void)
 {
 	struct memory memory;
@@ -942,6 +991,7 @@ int main(void)
 	test_group_commit();
 	test_replicas();
 	test_moments();
+	test_commit_many();
 	test_failing_disk();
 	test_failing_memory();
 	test_opening();
