@@ -624,7 +624,7 @@ static void test_moments(void)
 
 struct disk { /* the real machine, whose writes and syncs can fail */
 	struct vl_os os;
-	unsigned syncs, writes;
+	_Atomic unsigned syncs, writes;
 	int fail_sync, fail_write; /* errno, for all calls from now on; 0: none */
 };
 
