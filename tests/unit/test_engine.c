@@ -280,6 +280,17 @@ static void test_requests(void)
 	other.op.flags |= VALORI_OP_SALTED;
 	draft_request(&other, 5, 1);
 	check(commit_two(store, &other, NULL, &receipt, ids) == VALORI_CONFLICT, "also behind a salt");
+	{
+		valori_options options = VALORI_OPTIONS_INIT;
+		valori *memory;
+
+		options.dim = MODEL_DIM;
+		valori_open(&options, &memory, NULL);
+		commit_two(memory, &b, NULL, &receipt, ids);
+		check(commit_two(memory, &b, NULL, &receipt, ids) == VALORI_OK && receipt.commit == VALORI_NONE &&
+		      commit_two(memory, &other, NULL, &receipt, ids) == VALORI_CONFLICT, "and where there is no log to look into");
+		valori_close(memory, NULL);
+	}
 	draft_insert(&other, 4, "c", NULL);
 	draft_request(&other, 5, 2);
 	check(commit_two(store, &other, &other, &receipt, ids) == VALORI_OK && receipt.event_count == 1 && ids[0] == 2 && ids[1] == 2,
@@ -561,6 +572,22 @@ static void test_moments(void)
 	valori *store;
 
 	stores_make(directory);
+	{
+		valori_info info = {.size = sizeof(info)};
+		valori_options options = stores_options(directory, VALORI_WRITE | VALORI_CREATE);
+		struct draft draft;
+
+		for (options.time_ms = 2000; options.time_ms >= 1000; options.time_ms -= 1000) {
+			valori_open(&options, &store, NULL);
+			draft_insert(&draft, 1, NULL, NULL);
+			stores_commit(store, &draft.op);
+			valori_get_info(store, &info, NULL);
+			valori_close(store, NULL);
+		}
+		check_u64(info.time_ms, 2000, "time never goes back, though the clock may");
+		stores_remove(directory);
+		stores_make(directory);
+	}
 	for (unsigned i = 0; i < 10; i++) { /* commits of two events each, at 1000, 1010, ... ms */
 		valori_options options = stores_options(directory, VALORI_WRITE | VALORI_CREATE);
 		struct draft draft;
@@ -626,6 +653,7 @@ struct disk { /* the real machine, whose writes and syncs can fail */
 	struct vl_os os;
 	_Atomic unsigned syncs, writes;
 	int fail_sync, fail_write; /* errno, for all calls from now on; 0: none */
+	_Atomic bool is_held, is_waiting, was_released; /* syncs wait while held, two seconds at most */
 };
 
 static int disk_sync(void *context, int fd)
@@ -633,6 +661,11 @@ static int disk_sync(void *context, int fd)
 	struct disk *disk = context;
 
 	disk->syncs++;
+	for (unsigned i = 0; i < 2000 && disk->is_held; i++) {
+		disk->is_waiting = true;
+		usleep(1000);
+	}
+	disk->was_released = !disk->is_held;
 	return disk->fail_sync != 0 ? -disk->fail_sync : vl_os_real.sync(vl_os_real.context, fd);
 }
 
@@ -693,12 +726,20 @@ static void test_commit_many(void)
 	valori_batch_add(batches[0], &draft.op, NULL);
 	check(valori_commit_many(store, batches, 4, receipts, NULL, &done, &error) == VALORI_DUPLICATE && done == 1 && error.event == 0 &&
 	      stores_height(store) == 5, "the first that is refused ends it, and those before it count");
+	valori_batch_clear(batches[0]);
+	draft_insert(&draft, 9, "one", NULL);
+	valori_batch_add(batches[0], &draft.op, NULL);
+	valori_batch_clear(batches[2]);
+	draft_insert(&draft, 9, "three", NULL);
+	valori_batch_add(batches[2], &draft.op, NULL);
+	check(valori_commit_many(store, batches, 3, receipts, NULL, &done, &error) == VALORI_DUPLICATE && done == 1 &&
+	      stores_height(store) == 6, "what comes after it is not tried");
 	check(valori_commit_many(store, batches, 0, NULL, NULL, &done, &error) == VALORI_OK && done == 0, "none is nothing");
 	valori_batch_clear(batches[1]);
 	draft_insert(&draft, 9, "newer", NULL);
 	valori_batch_add(batches[1], &draft.op, NULL);
 	disk.fail_sync = EIO;
-	check(valori_commit_many(store, batches + 1, 1, NULL, NULL, &done, &error) == VALORI_IO && done == 0 && stores_height(store) == 5,
+	check(valori_commit_many(store, batches + 1, 1, NULL, NULL, &done, &error) == VALORI_IO && done == 0 && stores_height(store) == 6,
 	      "when the sync fails none is committed");
 	for (unsigned i = 0; i < 4; i++)
 		valori_batch_free(batches[i]);
@@ -771,6 +812,52 @@ static void test_failing_disk(void)
 	check(valori_commit(store, batch, NULL, NULL, NULL) == VALORI_OK, "and goes on");
 	valori_close(store, NULL);
 	valori_batch_free(batch);
+	stores_remove(directory);
+}
+
+static void *commit_one(void *argument)
+{
+	struct draft draft;
+
+	draft_insert(&draft, 2, "held", NULL);
+	stores_commit(argument, &draft.op);
+	return NULL;
+}
+
+/* While the disk takes its time, readers get what was published before. */
+static void test_slow_disk(void)
+{
+	struct disk disk;
+	struct draft draft;
+	char directory[256];
+	valori_options options;
+	valori_record record;
+	valori_view *view;
+	pthread_t thread;
+	valori *store;
+
+	stores_make(directory);
+	disk_init(&disk);
+	options = stores_options(directory, VALORI_WRITE | VALORI_CREATE);
+	options.sync = VALORI_SYNC_ALWAYS;
+	vl_engine_open(&options, &disk.os, vl_host_env(), &store, NULL);
+	valori_view_open(store, &view, NULL);
+	valori_view_close(view);
+	draft_insert(&draft, 1, "first", NULL);
+	stores_commit(store, &draft.op);
+	disk.is_held = true;
+	pthread_create(&thread, NULL, commit_one, store);
+	for (unsigned i = 0; i < 2000 && !disk.is_waiting; i++)
+		usleep(1000);
+	valori_view_open(store, &view, NULL);
+	check(valori_record_get(view, 0, &record, NULL) == VALORI_OK && valori_record_get(view, 1, &record, NULL) == VALORI_NOT_FOUND &&
+	      stores_height(store) == 1, "while a sync runs, readers see what was published before it");
+	valori_view_close(view);
+	disk.is_held = false;
+	pthread_join(thread, NULL);
+	check(disk.is_waiting && disk.was_released, "and do not wait for it");
+	check_u64(stores_height(store), 2, "then it is published");
+	valori_close(store, NULL);
 	stores_remove(directory);
 }
 
@@ -993,6 +1080,7 @@ int main(void)
 	test_moments();
 	test_commit_many();
 	test_failing_disk();
+	test_slow_disk();
 	test_failing_memory();
 	test_opening();
 	test_rewritten();

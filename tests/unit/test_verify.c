@@ -176,7 +176,7 @@ static void test_sound(void)
 	free(model);
 }
 
-/* Puts the right checksums and roots of what is in the file over the wrong ones. */
+/* Puts the right checksums of what is in the file over the wrong ones. */
 static void forge(uint8_t *bytes, size_t size, uint64_t number, bool is_root_forged)
 {
 	const struct vl_kernels *kernels = vl_cpu_kernels(NULL);
@@ -273,6 +273,72 @@ static void test_unsound(void)
 	stores_remove(directory);
 	stores_remove(other);
 	free(model);
+}
+
+/* One commit, taken apart and put together again with right checksums. */
+static void forge_one(const char *directory, const uint8_t *log, size_t size, uint32_t events, int request_index, const char *promise)
+{
+	const struct vl_kernels *kernels = vl_cpu_kernels(NULL);
+	struct vl_position position;
+	struct vl_commit commit;
+	uint8_t *bytes = calloc(1, size + 8);
+	valori_verify_report report;
+	valori_commit_view view;
+	valori_log *reader;
+
+	memcpy(bytes, log, size);
+	vl_segment_header_decode(bytes, "x", kernels, &position, NULL);
+	if (vl_commit_decode(bytes + 4096, size - 4096, &position, kernels, &commit, NULL) != VALORI_OK)
+		printf("# the commit to forge is not sound\n");
+	if (request_index == -2) { /* bytes that no root speaks of */
+		memmove(bytes + 4096 + commit.size - 56, bytes + 4096 + commit.size - 64, 64);
+		memset(bytes + 4096 + commit.size - 64, 0, 8);
+		commit.size += 8;
+		size += 8;
+	} else if (request_index >= 0)
+		vl_put32(bytes + 4096 + 64, (uint32_t)request_index);
+	else if (events == commit.event_count)
+		bytes[4096 + commit.size - 64 - 9] ^= 1; /* in the last event */
+	vl_commit_finish(bytes + 4096, commit.size, &position, commit.time_ms, events, commit.request_count, kernels);
+	stores_write(stores_path(directory, "events.log"), bytes, size);
+	report = verify(directory, NULL);
+	if (!check((report.verdict == VALORI_TAMPERED || report.verdict == VALORI_VERDICT_DAMAGED) && report.height == 0, "%s", promise))
+		printf("# verdict %u: %s\n", report.verdict, report.sentence);
+	valori_log_open(directory, NULL, 0, &reader, NULL);
+	check(valori_log_next(reader, &view, NULL) == VALORI_DAMAGED, "and who reads the log as a stream is told");
+	valori_log_close(reader);
+	free(bytes);
+}
+
+static void test_forged_bodies(void)
+{
+	char directory[256];
+	struct draft draft;
+	valori_batch *batch;
+	uint8_t *bytes;
+	size_t size;
+	valori *store;
+
+	stores_make(directory);
+	store = stores_open(directory, VALORI_WRITE | VALORI_CREATE);
+	valori_batch_new(MODEL_DIM, &batch, NULL);
+	for (unsigned i = 0; i < 3; i++) {
+		draft_insert(&draft, i, NULL, "sixteen bytes...");
+		if (i == 1)
+			draft_request(&draft, 1, 1);
+		valori_batch_add(batch, &draft.op, NULL);
+	}
+	valori_commit(store, batch, NULL, NULL, NULL);
+	valori_batch_free(batch);
+	valori_close(store, NULL);
+	bytes = stores_read(stores_path(directory, "events.log"), &size);
+	forge_one(directory, bytes, size, 3, -1, "an event that was changed is found by the events root");
+	forge_one(directory, bytes, size, 2, -1, "an event that was hidden is found");
+	forge_one(directory, bytes, size, 4, -1, "an event that was invented is found");
+	forge_one(directory, bytes, size, 3, -2, "bytes behind the last event are found");
+	forge_one(directory, bytes, size, 3, 3, "a request of an event that is not there is found");
+	free(bytes);
+	stores_remove(directory);
 }
 
 static void test_head(void)
@@ -436,12 +502,64 @@ static void test_useless_snapshots(void)
 	free(other);
 }
 
+/* What is damaged in a data section is found when it would be given to somebody. */
+static void test_damaged_hits(void)
+{
+	char directory[256];
+	struct draft draft;
+	valori_search_options options = VALORI_SEARCH_INIT;
+	valori_hit hit;
+	valori_error error;
+	valori_view *view;
+	uint8_t *bytes, vector[MODEL_DIM * 4];
+	size_t size, count, at, changes = 0;
+	unsigned missed = 0;
+	valori *store;
+
+	stores_make(directory);
+	store = stores_open(directory, VALORI_WRITE | VALORI_CREATE);
+	for (unsigned i = 0; i < 20; i++) {
+		char key[MODEL_TEXT];
+
+		snprintf(key, sizeof(key), "unmistakable %u", i);
+		draft_insert(&draft, i, key, "unmistakable metadata");
+		stores_commit(store, &draft.op);
+	}
+	valori_close(store, NULL);
+	write_snapshot(directory, stores_path(directory, "snapshot.val"));
+	bytes = stores_read(stores_path(directory, "snapshot.val"), &size);
+	for (unsigned i = 0; i < MODEL_DIM; i++)
+		vl_put32(vector + 4 * i, (uint32_t)draft.vector[i]);
+	for (at = 0; at + sizeof(vector) <= size; at++) {
+		bool is_here = memcmp(bytes + at, vector, sizeof(vector)) == 0 || memcmp(bytes + at, "unmistakable 19", 15) == 0;
+
+		if (!is_here)
+			continue;
+		changes++;
+		bytes[at] ^= 1;
+		stores_write(stores_path(directory, "snapshot.val"), bytes, size);
+		store = stores_open(directory, VALORI_READ);
+		valori_view_open(store, &view, NULL);
+		options.k = 1;
+		missed += valori_search(view, draft.vector, 1, &options, &hit, &count, &error) != VALORI_DAMAGED ||
+			  strstr(error.message, "record 19") == NULL;
+		valori_view_close(view);
+		valori_close(store, NULL);
+		bytes[at] ^= 1;
+	}
+	check(changes == 2 && missed == 0, "a hit with a damaged vector or key is not given out");
+	free(bytes);
+	stores_remove(directory);
+}
+
 int main(void)
 {
 	test_sound();
 	test_unsound();
+	test_forged_bodies();
 	test_head();
 	test_snapshots();
 	test_useless_snapshots();
+	test_damaged_hits();
 	return check_done();
 }
