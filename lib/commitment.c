@@ -3,7 +3,7 @@
 
 enum {
 	HASH = VL_HASH_SIZE,
-	LEVEL_SHIFT = 6, /* chunks of 2 KiB: a path copies one on each level while somebody looks */
+	LEVEL_SHIFT = 5, /* chunks of 1 KiB: a path copies one on each level while somebody looks */
 	BATCH = 256,     /* leaves or nodes hashed together */
 	ARITHMETIC = 1,  /* Q16.16 */
 	ROOT_PREIMAGE = 8 + HASH + VL_LISTS * (HASH + 8)
