@@ -1,8 +1,9 @@
 /*
  * bench_snapshot.c - saving, opening and verifying snapshots, beside writing the same bytes.
  *
- * bench_snapshot [DIRECTORY [small]]: prints name, value and unit, tab-separated. Medians, wall-clock unless it says otherwise, of a few rounds; saving takes turns with writing, so that
- * both meet the same disk. "without its syncs": the machine answers sync at once.
+ * bench_snapshot [DIRECTORY [small]]: prints name, value and unit, tab-separated. Medians, wall-clock unless
+ * it says otherwise, of a few rounds; saving takes turns with writing, so that both meet the same disk.
+ * "without its syncs": the machine answers sync at once.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,7 +72,8 @@ static void fill(struct store *store, const struct vl_env *env, uint64_t records
 	vl_buf_init(&scratch, env);
 	for (uint64_t done = 0; done < records; done += COMMIT) {
 		for (unsigned i = 0; i < COMMIT; i++) {
-			events[i] = (struct vl_event){.type = VALORI_EVENT_INSERT, .id = done + i, .vector = vectors[i]};
+			events[i] = (struct vl_event){
+				.type = VALORI_EVENT_INSERT, .id = done + i, .vector = vectors[i]};
 			events[i].metadata_size = VL_ABSENT;
 			for (int k = 0; k < DIM; k++) {
 				seed = seed * 1664525 + 1013904223;
@@ -83,7 +85,9 @@ static void fill(struct store *store, const struct vl_env *env, uint64_t records
 		vl_state_begin(&store->state);
 		for (unsigned i = 0; i < COMMIT; i++)
 			must(vl_state_apply(&store->state, &events[i], &error), &error);
-		must(vl_commitment_update(&store->commitment, &store->state, store->position.state_root, &error), &error);
+		must(vl_commitment_update(&store->commitment, &store->state, store->position.state_root,
+					  &error),
+		     &error);
 		vl_state_commit(&store->state);
 		vl_pool_commit(store->pool);
 	}
@@ -101,10 +105,12 @@ static int no_sync(void *context, int fd)
 static double write_plainly(const struct vl_os *os, const char *path, const uint8_t *bytes, uint64_t size)
 {
 	double start = now();
-	int fd = os->open(os->context, path, VL_OS_CREATE_ANY), code = fd < 0 ? fd : os->truncate(os->context, fd, 0);
+	int fd = os->open(os->context, path, VL_OS_CREATE_ANY),
+	    code = fd < 0 ? fd : os->truncate(os->context, fd, 0);
 
 	for (uint64_t at = 0; code == 0 && at < size; at += 1 << 18)
-		code = vl_os_pwrite_all(os, fd, bytes + at, size - at < 1 << 18 ? (size_t)(size - at) : 1 << 18, at);
+		code = vl_os_pwrite_all(os, fd, bytes + at,
+					size - at < 1 << 18 ? (size_t)(size - at) : 1 << 18, at);
 	if (code == 0)
 		code = os->sync(os->context, fd);
 	if (fd >= 0)
@@ -139,8 +145,8 @@ static void bench(const struct vl_env *env, const char *directory, uint64_t reco
 {
 	static struct store store;
 	struct vl_os quick = vl_os_real;
-	double save[ROUNDS], save_quick[ROUNDS], plain[ROUNDS], plain_quick[ROUNDS], opens[ROUNDS], checks[ROUNDS], cpu[ROUNDS], start,
-	       start_cpu;
+	double save[ROUNDS], save_quick[ROUNDS], plain[ROUNDS], plain_quick[ROUNDS], opens[ROUNDS],
+		checks[ROUNDS], cpu[ROUNDS], start, start_cpu;
 	char path[4096], other[4096];
 	struct vl_snapshot *snapshot;
 	const uint8_t *mapped;
@@ -159,7 +165,9 @@ static void bench(const struct vl_env *env, const char *directory, uint64_t reco
 	must(vl_commitment_init(&store.commitment, store.pool, &error), &error);
 	must(vl_requests_init(&store.requests, store.pool, &error), &error);
 	fill(&store, env, records);
-	must(vl_snapshot_write(env, &quick, &store.position, &store.state, &store.commitment, &store.requests, path, -1, &error), &error);
+	must(vl_snapshot_write(env, &quick, &store.position, &store.state, &store.commitment, &store.requests,
+			       path, -1, &error),
+	     &error);
 	must(vl_snapshot_open(env, &vl_os_real, path, &snapshot, &error), &error);
 	vl_snapshot_describe(snapshot, &info);
 	vl_snapshot_close(snapshot);
@@ -172,13 +180,15 @@ static void bench(const struct vl_env *env, const char *directory, uint64_t reco
 	vl_os_real.close(NULL, fd);
 	for (int round = 0; round < ROUNDS; round++) {
 		start = now();
-		must(vl_snapshot_write(env, &vl_os_real, &store.position, &store.state, &store.commitment, &store.requests, path, -1, &error),
+		must(vl_snapshot_write(env, &vl_os_real, &store.position, &store.state, &store.commitment,
+				       &store.requests, path, -1, &error),
 		     &error);
 		save[round] = now() - start;
 		plain[round] = write_plainly(&vl_os_real, other, bytes, info.file_size);
 		start = now();
 		start_cpu = processor();
-		must(vl_snapshot_write(env, &quick, &store.position, &store.state, &store.commitment, &store.requests, path, -1, &error),
+		must(vl_snapshot_write(env, &quick, &store.position, &store.state, &store.commitment,
+				       &store.requests, path, -1, &error),
 		     &error);
 		save_quick[round] = now() - start;
 		cpu[round] = processor() - start_cpu;
@@ -212,7 +222,8 @@ static void bench(const struct vl_env *env, const char *directory, uint64_t reco
 int main(int argc, char **argv)
 {
 	const char *directory = argc > 1 ? argv[1] : getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp";
-	struct vl_env env = {.alloc = allocate, .release = give_back, .kernels = vl_cpu_kernels(getenv("VALORI_CPU"))};
+	struct vl_env env = {
+		.alloc = allocate, .release = give_back, .kernels = vl_cpu_kernels(getenv("VALORI_CPU"))};
 
 	if (env.kernels == NULL)
 		return 2;

@@ -3,7 +3,8 @@
 
 #include "engine.h"
 
-valori_code valori_snapshot_write(valori_view *view, const char *path, valori_snapshot_info *out, valori_error *error)
+valori_code valori_snapshot_write(valori_view *view, const char *path, valori_snapshot_info *out,
+				  valori_error *error)
 {
 	const struct vl_version *version;
 	bool is_stream;
@@ -13,10 +14,11 @@ valori_code valori_snapshot_write(valori_view *view, const char *path, valori_sn
 		return vl_fail(error, VALORI_INVALID, "snapshot: the view or the path is missing");
 	version = vl_engine_version(view);
 	is_stream = strcmp(path, "-") == 0;
-	code = vl_snapshot_write(version->env, version->os, &version->position, &version->state, &version->commitment,
-				 &version->requests, is_stream ? NULL : path, is_stream ? 1 : -1, error);
+	code = vl_snapshot_write(version->env, version->os, &version->position, &version->state,
+				 &version->commitment, &version->requests, is_stream ? NULL : path,
+				 is_stream ? 1 : -1, error);
 	if (code == VALORI_OK && out != NULL)
-		code = vl_snapshot_foresee(version->env, &version->position, &version->state, &version->commitment,
-					   &version->requests, out, error);
+		code = vl_snapshot_foresee(version->env, &version->position, &version->state,
+					   &version->commitment, &version->requests, out, error);
 	return code;
 }

@@ -15,9 +15,9 @@ struct restore {
 	int maintenance, writer; /* descriptors of the lock file, or -1 */
 	struct vl_snapshot *source, *made;
 	struct vl_position position; /* of the new log, before its first commit */
-	struct vl_buf sealed;	     /* first events of the sealed segments that are there: u64 */
+	struct vl_buf sealed;        /* first events of the sealed segments that are there: u64 */
 	char *live, *input, *backup; /* STEM.restore.log, STEM.restore.in, STEM.before-restore-N */
-	size_t name_size;	     /* of each of them */
+	size_t name_size;            /* of each of them */
 };
 
 /* ---- names ---- */
@@ -55,14 +55,16 @@ static valori_code drop(const struct vl_os *os, const char *path, valori_error *
 {
 	int result = os->unlink(os->context, path);
 
-	return result == 0 || result == -ENOENT ? VALORI_OK : vl_fail_system(error, result, path, "cannot be removed");
+	return result == 0 || result == -ENOENT ? VALORI_OK
+						: vl_fail_system(error, result, path, "cannot be removed");
 }
 
 /* ---- headers ---- */
 
-/* The header of a segment file: *out_found false when there is no such file, or none that can be read as a segment. */
-static valori_code read_header(const struct vl_env *env, const struct vl_os *os, const char *path, struct vl_position *out,
-			       bool *out_found, valori_error *error)
+/* The header of a segment file: *out_found false when there is no such file, or none that can be read as a
+ * segment. */
+static valori_code read_header(const struct vl_env *env, const struct vl_os *os, const char *path,
+			       struct vl_position *out, bool *out_found, valori_error *error)
 {
 	uint8_t header[VL_SEGMENT_HEADER];
 	int fd = os->open(os->context, path, VL_OS_READ);
@@ -83,8 +85,8 @@ static valori_code read_header(const struct vl_env *env, const struct vl_os *os,
 }
 
 /* The log id of a snapshot file; the codes of vl_snapshot_open. */
-static valori_code snapshot_log_id(const struct vl_env *env, const struct vl_os *os, const char *path, uint8_t out[32],
-				   valori_error *error)
+static valori_code snapshot_log_id(const struct vl_env *env, const struct vl_os *os, const char *path,
+				   uint8_t out[32], valori_error *error)
 {
 	struct vl_snapshot *snapshot;
 	valori_code code = vl_snapshot_open(env, os, path, &snapshot, error);
@@ -101,11 +103,12 @@ static valori_code snapshot_log_id(const struct vl_env *env, const struct vl_os 
 enum stage { NONE, UNDECIDED, DECIDED };
 
 /*
- * How far did the restore get that wrote names->restored? Before the deciding rename the live file is of another log, or missing. What cannot be read
- * is no reason to think so: UNDECIDED is said only of what may be swept away.
+ * How far did the restore get that wrote names->restored? Before the deciding rename the live file is of
+ * another log, or missing. What cannot be read is no reason to think so: UNDECIDED is said only of what may
+ * be swept away.
  */
-static valori_code find_stage(const struct vl_env *env, const struct vl_os *os, const struct vl_names *names, enum stage *out,
-			      struct vl_position *live, valori_error *error)
+static valori_code find_stage(const struct vl_env *env, const struct vl_os *os, const struct vl_names *names,
+			      enum stage *out, struct vl_position *live, valori_error *error)
 {
 	struct vl_os_stat stat;
 	uint8_t id[32];
@@ -127,7 +130,8 @@ static valori_code find_stage(const struct vl_env *env, const struct vl_os *os, 
 	return VALORI_OK;
 }
 
-const char *vl_maintain_snapshot(const struct vl_env *env, const struct vl_os *os, const struct vl_names *names)
+const char *vl_maintain_snapshot(const struct vl_env *env, const struct vl_os *os,
+				 const struct vl_names *names)
 {
 	struct vl_position live;
 	enum stage stage;
@@ -197,9 +201,11 @@ static valori_code finish(const struct vl_env *env, const struct vl_os *os, cons
 }
 
 /* Files of a restore that was not decided. */
-static valori_code sweep(const struct vl_env *env, const struct vl_os *os, const struct vl_names *names, valori_error *error)
+static valori_code sweep(const struct vl_env *env, const struct vl_os *os, const struct vl_names *names,
+			 valori_error *error)
 {
-	static const char *const suffixes[] = {".restore.val", ".restore.val.new", ".restore.log", ".restore.in"};
+	static const char *const suffixes[] = {".restore.val", ".restore.val.new", ".restore.log",
+					       ".restore.in"};
 	valori_code code = VALORI_OK;
 
 	for (size_t i = 0; code == VALORI_OK && i < sizeof(suffixes) / sizeof(*suffixes); i++) {
@@ -214,7 +220,8 @@ static valori_code sweep(const struct vl_env *env, const struct vl_os *os, const
 	return code;
 }
 
-valori_code vl_maintain_recover(const struct vl_env *env, const struct vl_os *os, const struct vl_names *names, valori_error *error)
+valori_code vl_maintain_recover(const struct vl_env *env, const struct vl_os *os,
+				const struct vl_names *names, valori_error *error)
 {
 	struct vl_position live;
 	enum stage stage;
@@ -267,7 +274,8 @@ static valori_code open_source(struct restore *restore, const char *path, int fd
 	valori_code code = VALORI_OK;
 
 	if (strcmp(path, "-") == 0) {
-		code = vl_snapshot_receive(restore->env, restore->os, fd, "standard input", restore->input, error);
+		code = vl_snapshot_receive(restore->env, restore->os, fd, "standard input", restore->input,
+					   error);
 		path = restore->input;
 	}
 	if (code == VALORI_OK)
@@ -291,7 +299,8 @@ static valori_code check_place(struct restore *restore, valori_error *error)
 	if ((found && memcmp(id, live.log_id, 32) == 0) ||
 	    memcmp(id, vl_snapshot_position(restore->source)->log_id, 32) == 0)
 		return VALORI_OK;
-	return vl_fail(error, VALORI_OTHER_LOG, "%s: belongs to another log: move it away first", restore->names.snapshot);
+	return vl_fail(error, VALORI_OTHER_LOG, "%s: belongs to another log: move it away first",
+		       restore->names.snapshot);
 }
 
 static valori_code choose_position(struct restore *restore, valori_error *error)
@@ -301,7 +310,8 @@ static valori_code choose_position(struct restore *restore, valori_error *error)
 	int result = restore->os->random(restore->os->context, to->log_id, sizeof(to->log_id));
 
 	if (result != 0)
-		return vl_fail_system(error, result, restore->names.live, "no random bytes for the new log's id");
+		return vl_fail_system(error, result, restore->names.live,
+				      "no random bytes for the new log's id");
 	to->dim = from->dim;
 	memcpy(to->parent_id, from->log_id, 32);
 	to->parent_commits = from->frontier.size;
@@ -334,8 +344,8 @@ static valori_code write_base(struct restore *restore, valori_error *error)
 		goto free_commitment;
 	code = vl_snapshot_attach(restore->source, &state, &commitment, &requests, error);
 	if (code == VALORI_OK)
-		code = vl_snapshot_write(restore->env, restore->os, &restore->position, &state, &commitment, &requests,
-					 restore->names.restored, -1, error);
+		code = vl_snapshot_write(restore->env, restore->os, &restore->position, &state, &commitment,
+					 &requests, restore->names.restored, -1, error);
 	vl_requests_free(&requests);
 free_commitment:
 	vl_commitment_free(&commitment);
@@ -365,7 +375,8 @@ static valori_code keep(struct restore *restore, const char *path, valori_error 
 	vl_format(target, size, "%s/%s", restore->backup, name);
 	result = os->link(os->context, path, target);
 	vl_release(restore->env, target, size);
-	return result == 0 ? VALORI_OK : vl_fail_system(error, result, path, "cannot be linked into the backup");
+	return result == 0 ? VALORI_OK
+			   : vl_fail_system(error, result, path, "cannot be linked into the backup");
 }
 
 static valori_code keep_sealed(struct restore *restore, valori_error *error)
@@ -378,7 +389,8 @@ static valori_code keep_sealed(struct restore *restore, valori_error *error)
 		char *path;
 
 		memcpy(&first_event, restore->sealed.data + at, sizeof(first_event));
-		path = vl_sealed_path(restore->env, restore->names.directory, restore->names.stem, first_event, &size);
+		path = vl_sealed_path(restore->env, restore->names.directory, restore->names.stem,
+				      first_event, &size);
 		if (path == NULL)
 			return vl_fail(error, VALORI_NO_MEMORY, "out of memory");
 		code = keep(restore, path, error);
@@ -398,7 +410,8 @@ static valori_code back_up(struct restore *restore, valori_error *error)
 
 	if (code != VALORI_OK)
 		return code;
-	if (restore->sealed.size == 0 && !exists(os, names->live) && !exists(os, names->snapshot) && !exists(os, names->head))
+	if (restore->sealed.size == 0 && !exists(os, names->live) && !exists(os, names->snapshot) &&
+	    !exists(os, names->head))
 		return VALORI_OK;
 	for (unsigned n = 1; result == -EEXIST && n < BACKUPS_MAX; n++) {
 		vl_format(restore->backup + stem_end, restore->name_size - stem_end, ".before-restore-%u", n);
@@ -472,8 +485,8 @@ static valori_code carry_out(struct restore *restore, const char *snapshot, int 
 	return code;
 }
 
-valori_code vl_maintain_restore(const struct vl_env *env, const struct vl_os *os, const char *log, const char *snapshot, int fd,
-		       valori_snapshot_info *out, valori_error *error)
+valori_code vl_maintain_restore(const struct vl_env *env, const struct vl_os *os, const char *log,
+				const char *snapshot, int fd, valori_snapshot_info *out, valori_error *error)
 {
 	struct restore restore = {.env = env, .os = os, .maintenance = -1, .writer = -1};
 	valori_code code = vl_names_init(&restore.names, os, log, error);
@@ -507,7 +520,8 @@ valori_code vl_maintain_restore(const struct vl_env *env, const struct vl_os *os
 	return code;
 }
 
-valori_code valori_restore(const char *log, const char *snapshot, valori_snapshot_info *out, valori_error *error)
+valori_code valori_restore(const char *log, const char *snapshot, valori_snapshot_info *out,
+			   valori_error *error)
 {
 	if (log == NULL || snapshot == NULL)
 		return vl_fail(error, VALORI_INVALID, "restore: a path is missing");

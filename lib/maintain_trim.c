@@ -22,9 +22,9 @@ struct trim {
 	struct vl_names names;
 	struct vl_snapshot *snapshot;
 	struct vl_reader *reader;
-	struct vl_buf segments; /* struct segment each, oldest first */
+	struct vl_buf segments;  /* struct segment each, oldest first */
 	int maintenance, writer; /* descriptors of the lock file, or -1 */
-	bool covers_all; /* the snapshot is as new as the log */
+	bool covers_all;         /* the snapshot is as new as the log */
 	valori_trim_result result;
 };
 
@@ -52,7 +52,8 @@ static valori_code take_locks(struct trim *trim, valori_error *error)
 
 /* ---- what the snapshot covers ---- */
 
-/* The snapshot must be sound, and must outlive what is going to be removed: a copy may still be in the page cache only. */
+/* The snapshot must be sound, and must outlive what is going to be removed: a copy may still be in the page
+ * cache only. */
 static valori_code prove_snapshot(struct trim *trim, const char *path, valori_error *error)
 {
 	const struct vl_os *os = trim->os;
@@ -86,7 +87,8 @@ static valori_code find_commit(struct trim *trim, const char *log, valori_error 
 	trim->result.base_height = vl_reader_base(trim->reader)->height;
 	code = vl_reader_seek_position(trim->reader, position, error);
 	if (code == VALORI_NOT_FOUND)
-		code = vl_fail(error, VALORI_MISSING, "%s: ends before event %llu, where the snapshot was taken", log,
+		code = vl_fail(error, VALORI_MISSING,
+			       "%s: ends before event %llu, where the snapshot was taken", log,
 			       (unsigned long long)position->height);
 	if (code != VALORI_OK)
 		return code;
@@ -110,10 +112,14 @@ static valori_code seal_live(struct trim *trim, valori_error *error)
 	return code == VALORI_OK ? closed : code;
 }
 
-static valori_code visit_segment(void *argument, const char *path, uint64_t first_event, uint64_t end_event, uint64_t size)
+static valori_code visit_segment(void *argument, const char *path, uint64_t first_event, uint64_t end_event,
+				 uint64_t size)
 {
 	struct trim *trim = argument;
-	struct segment segment = {.path_size = strlen(path) + 1, .first_event = first_event, .end_event = end_event, .size = size};
+	struct segment segment = {.path_size = strlen(path) + 1,
+				  .first_event = first_event,
+				  .end_event = end_event,
+				  .size = size};
 
 	if (end_event > vl_snapshot_position(trim->snapshot)->height)
 		return VALORI_OK;
@@ -142,7 +148,8 @@ static struct segment segment_at(const struct trim *trim, size_t index)
 
 /* ---- taking segments away ---- */
 
-static valori_code copy_bytes(struct trim *trim, int from, int to, const char *source, const char *target, valori_error *error)
+static valori_code copy_bytes(struct trim *trim, int from, int to, const char *source, const char *target,
+			      valori_error *error)
 {
 	const struct vl_os *os = trim->os;
 	uint8_t *buffer = vl_alloc(trim->env, COPY_SIZE);
@@ -210,8 +217,10 @@ static valori_code copy_file(struct trim *trim, const char *source, const char *
 	return code;
 }
 
-/* Does a file that is in the archive already hold the same bytes (an earlier run was interrupted between its two steps)? */
-static valori_code compare_files(struct trim *trim, const char *a, const char *b, bool *out_equal, valori_error *error)
+/* Does a file that is in the archive already hold the same bytes (an earlier run was interrupted between its
+ * two steps)? */
+static valori_code compare_files(struct trim *trim, const char *a, const char *b, bool *out_equal,
+				 valori_error *error)
 {
 	const struct vl_os *os = trim->os;
 	uint8_t *buffer = vl_alloc(trim->env, 2 * (size_t)COPY_SIZE);
@@ -227,12 +236,15 @@ static valori_code compare_files(struct trim *trim, const char *a, const char *b
 		code = vl_fail(error, VALORI_NO_MEMORY, "out of memory");
 	for (uint64_t offset = 0; code == VALORI_OK && *out_equal && counts[0] > 0; offset += COPY_SIZE) {
 		for (int i = 0; i < 2 && code == VALORI_OK; i++) {
-			counts[i] = vl_os_pread_all(os, fds[i], buffer + (size_t)i * COPY_SIZE, COPY_SIZE, offset);
+			counts[i] = vl_os_pread_all(os, fds[i], buffer + (size_t)i * COPY_SIZE, COPY_SIZE,
+						    offset);
 			if (counts[i] < 0)
-				code = vl_fail_system(error, (int)counts[i], i == 0 ? a : b, "cannot be read");
+				code = vl_fail_system(error, (int)counts[i], i == 0 ? a : b,
+						      "cannot be read");
 		}
 		if (code == VALORI_OK)
-			*out_equal = counts[0] == counts[1] && memcmp(buffer, buffer + COPY_SIZE, (size_t)counts[0]) == 0;
+			*out_equal = counts[0] == counts[1] &&
+				     memcmp(buffer, buffer + COPY_SIZE, (size_t)counts[0]) == 0;
 	}
 	for (int i = 0; i < 2; i++)
 		if (fds[i] >= 0)
@@ -261,9 +273,11 @@ static valori_code archive_segment(struct trim *trim, const struct segment *segm
 	if (os->stat_path(os->context, target, &stat) == 0) {
 		code = compare_files(trim, segment->path, target, &is_equal, error);
 		if (code == VALORI_OK && !is_equal)
-			code = vl_fail(error, VALORI_INVALID, "%s: is there already, and is another file", target);
+			code = vl_fail(error, VALORI_INVALID, "%s: is there already, and is another file",
+				       target);
 	} else {
-		/* A second name first, then the first one goes: a rename could not be refused by what is there. */
+		/* A second name first, then the first one goes: a rename could not be refused by what is
+		 * there. */
 		result = os->link(os->context, segment->path, target);
 		if (result != 0)
 			code = copy_file(trim, segment->path, target, error);
@@ -290,7 +304,8 @@ static valori_code remove_segment(struct trim *trim, const struct segment *segme
 	result = os->unlink(os->context, segment->path);
 	if (result != 0)
 		return vl_fail_system(error, result, segment->path, "cannot be removed");
-	/* Before the next one goes: a crash must not bring back this one and lose that one, which would leave a gap. */
+	/* Before the next one goes: a crash must not bring back this one and lose that one, which would leave
+	 * a gap. */
 	result = os->sync_directory(os->context, trim->names.directory);
 	if (result != 0)
 		return vl_fail_system(error, result, trim->names.directory, "cannot be synced");
@@ -353,10 +368,16 @@ static void trim_free(struct trim *trim)
 	vl_names_free(&trim->names);
 }
 
-valori_code vl_maintain_trim(const struct vl_env *env, const struct vl_os *os, const char *log, const char *snapshot, const char *archive,
-		    bool dry_run, valori_trim_result *out, valori_error *error)
+valori_code vl_maintain_trim(const struct vl_env *env, const struct vl_os *os, const char *log,
+			     const char *snapshot, const char *archive, bool dry_run, valori_trim_result *out,
+			     valori_error *error)
 {
-	struct trim trim = {.env = env, .os = os, .archive = archive, .dry_run = dry_run, .maintenance = -1, .writer = -1};
+	struct trim trim = {.env = env,
+			    .os = os,
+			    .archive = archive,
+			    .dry_run = dry_run,
+			    .maintenance = -1,
+			    .writer = -1};
 	bool is_writer;
 	valori_code code;
 
@@ -388,8 +409,8 @@ valori_code vl_maintain_trim(const struct vl_env *env, const struct vl_os *os, c
 	return code;
 }
 
-valori_code valori_trim(const char *log, const char *snapshot, const char *archive, int dry_run, valori_trim_result *out,
-			valori_error *error)
+valori_code valori_trim(const char *log, const char *snapshot, const char *archive, int dry_run,
+			valori_trim_result *out, valori_error *error)
 {
 	if (log == NULL || snapshot == NULL || out == NULL)
 		return vl_fail(error, VALORI_INVALID, "trim: a path or the result is missing");

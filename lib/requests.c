@@ -66,8 +66,8 @@ static bool link_set(struct vl_requests *requests, struct link link, uint32_t va
 }
 
 /*
- * Follows a chain: *link, which must be in range, holds the next entry's place + 1. False at the chain's end. A mapped window may be damaged:
- * places out of range end a chain, and *steps ends a ring of entries.
+ * Follows a chain: *link, which must be in range, holds the next entry's place + 1. False at the chain's end.
+ * A mapped window may be damaged: places out of range end a chain, and *steps ends a ring of entries.
  */
 static bool chain_next(const struct vl_requests *requests, struct link *link, uint64_t *steps)
 {
@@ -147,7 +147,8 @@ static uint8_t *take_place(struct vl_requests *requests, uint64_t place)
 	return vl_array_append(&requests->entries);
 }
 
-valori_code vl_requests_add(struct vl_requests *requests, const struct vl_request *request, valori_error *error)
+valori_code vl_requests_add(struct vl_requests *requests, const struct vl_request *request,
+			    valori_error *error)
 {
 	uint64_t place = requests->total % VL_REQUEST_WINDOW;
 	uint8_t *entry = take_place(requests, place);
@@ -179,7 +180,8 @@ static void read_entry(const uint8_t *entry, struct vl_request *out)
 	memcpy(out->digest, entry + ENTRY_DIGEST, VL_HASH_SIZE);
 }
 
-bool vl_requests_find(const struct vl_requests *requests, const uint8_t id[VL_REQUEST_ID], struct vl_request *out)
+bool vl_requests_find(const struct vl_requests *requests, const uint8_t id[VL_REQUEST_ID],
+		      struct vl_request *out)
 {
 	uint64_t steps = 0;
 	struct link here;
@@ -204,7 +206,8 @@ void vl_requests_get(const struct vl_requests *requests, uint64_t n, struct vl_r
 }
 
 /*
- * Goes through the requests from old to new and keeps, for each bucket, the newest entry so far: what each entry's next, and at the end each bucket, must be.
+ * Goes through the requests from old to new and keeps, for each bucket, the newest entry so far: what each
+ * entry's next, and at the end each bucket, must be.
  */
 static valori_code check_chains(const struct vl_requests *requests, uint32_t *newest, valori_error *error)
 {
@@ -218,17 +221,21 @@ static valori_code check_chains(const struct vl_requests *requests, uint32_t *ne
 		uint64_t bucket = bucket_of(hash, count);
 
 		if (hash != hash_id(requests, entry))
-			return vl_fail(error, VALORI_DAMAGED, "request %llu: hash does not match its id", (unsigned long long)n);
+			return vl_fail(error, VALORI_DAMAGED, "request %llu: hash does not match its id",
+				       (unsigned long long)n);
 		if (vl_get64(entry + ENTRY_EVENT) < event)
-			return vl_fail(error, VALORI_DAMAGED, "request %llu: event is out of order", (unsigned long long)n);
+			return vl_fail(error, VALORI_DAMAGED, "request %llu: event is out of order",
+				       (unsigned long long)n);
 		event = vl_get64(entry + ENTRY_EVENT);
 		if (vl_get32(entry + ENTRY_NEXT) != newest[bucket])
-			return vl_fail(error, VALORI_DAMAGED, "request %llu: chain is wrong", (unsigned long long)n);
+			return vl_fail(error, VALORI_DAMAGED, "request %llu: chain is wrong",
+				       (unsigned long long)n);
 		newest[bucket] = (uint32_t)place + 1;
 	}
 	for (uint64_t bucket = 0; bucket < count; bucket++) {
 		if (vl_get32(vl_array_get(&requests->buckets, bucket)) != newest[bucket])
-			return vl_fail(error, VALORI_DAMAGED, "request bucket %llu: chain is wrong", (unsigned long long)bucket);
+			return vl_fail(error, VALORI_DAMAGED, "request bucket %llu: chain is wrong",
+				       (unsigned long long)bucket);
 	}
 	return VALORI_OK;
 }

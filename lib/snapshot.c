@@ -22,13 +22,15 @@ static valori_code map_file(struct vl_snapshot *snapshot, int fd, valori_error *
 	if (stat.is_directory)
 		return vl_fail(error, VALORI_NOT_OURS, "%s: a directory, not a snapshot", snapshot->path);
 	if (!stat.is_regular)
-		return vl_fail(error, VALORI_INVALID, "%s: not a regular file: cannot be mapped", snapshot->path);
+		return vl_fail(error, VALORI_INVALID, "%s: not a regular file: cannot be mapped",
+			       snapshot->path);
 	count = vl_os_pread_all(os, fd, header, sizeof(header), 0);
 	if (count < 0)
 		return vl_snapshot_io(snapshot->path, (int)count, "cannot be read", error);
 	if ((uint64_t)count < sizeof(header) && (uint64_t)count < stat.size)
 		stat.size = (uint64_t)count; /* it shrank between the two calls */
-	code = vl_snapshot_head_decode(header, stat.size, snapshot->path, snapshot->env->kernels, &snapshot->head, error);
+	code = vl_snapshot_head_decode(header, stat.size, snapshot->path, snapshot->env->kernels,
+				       &snapshot->head, error);
 	if (code != VALORI_OK)
 		return code;
 	result = os->map(os->context, fd, stat.size, &snapshot->data);
@@ -38,7 +40,8 @@ static valori_code map_file(struct vl_snapshot *snapshot, int fd, valori_error *
 	return VALORI_OK;
 }
 
-static struct vl_snapshot *snapshot_new(const struct vl_env *env, const struct vl_os *os, const char *path, valori_error *error)
+static struct vl_snapshot *snapshot_new(const struct vl_env *env, const struct vl_os *os, const char *path,
+					valori_error *error)
 {
 	struct vl_snapshot *snapshot = vl_alloc(env, sizeof(*snapshot));
 	size_t path_size = strlen(path) + 1;
@@ -59,8 +62,8 @@ no_memory:
 	return NULL;
 }
 
-valori_code vl_snapshot_open(const struct vl_env *env, const struct vl_os *os, const char *path, struct vl_snapshot **out,
-			     valori_error *error)
+valori_code vl_snapshot_open(const struct vl_env *env, const struct vl_os *os, const char *path,
+			     struct vl_snapshot **out, valori_error *error)
 {
 	struct vl_snapshot *snapshot = snapshot_new(env, os, path, error);
 	valori_code code;
@@ -86,7 +89,8 @@ valori_code vl_snapshot_open(const struct vl_env *env, const struct vl_os *os, c
 /* Makes room for one more piece. What is allocated is at most twice what has arrived. */
 static bool make_room(struct vl_snapshot *snapshot, size_t size)
 {
-	size_t capacity = snapshot->received_size * 2 < STREAM_PIECE ? STREAM_PIECE : snapshot->received_size * 2;
+	size_t capacity =
+		snapshot->received_size * 2 < STREAM_PIECE ? STREAM_PIECE : snapshot->received_size * 2;
 	uint8_t *block;
 
 	if (size < snapshot->received_size)
@@ -106,7 +110,8 @@ static valori_code receive(struct vl_snapshot *snapshot, int fd, size_t size, va
 {
 	const struct vl_os *os = snapshot->os;
 	uint8_t header[VL_SNAPSHOT_HEADER] = {0};
-	uint64_t limit = VL_SNAPSHOT_HEADER; /* then one byte more than the header says: that shows what follows the end */
+	uint64_t limit = VL_SNAPSHOT_HEADER; /* then one byte more than the header says: that shows what
+						follows the end */
 	valori_code code = VALORI_OK;
 	int64_t count = 1;
 
@@ -115,7 +120,8 @@ static valori_code receive(struct vl_snapshot *snapshot, int fd, size_t size, va
 
 		if (!make_room(snapshot, size))
 			return vl_fail(error, VALORI_NO_MEMORY, "%s: out of memory", snapshot->path);
-		wanted = snapshot->received_size - size < limit - size ? snapshot->received_size - size : (size_t)(limit - size);
+		wanted = snapshot->received_size - size < limit - size ? snapshot->received_size - size
+								       : (size_t)(limit - size);
 		count = os->read(os->context, fd, snapshot->received + size, wanted);
 		if (count < 0)
 			return vl_snapshot_io(snapshot->path, (int)count, "cannot be read", error);
@@ -123,8 +129,8 @@ static valori_code receive(struct vl_snapshot *snapshot, int fd, size_t size, va
 		if (size == VL_SNAPSHOT_HEADER && limit == VL_SNAPSHOT_HEADER) {
 			uint64_t claimed = vl_snapshot_claimed_size(snapshot->received);
 
-			code = vl_snapshot_head_decode(snapshot->received, claimed, snapshot->path, snapshot->env->kernels,
-						       &snapshot->head, error);
+			code = vl_snapshot_head_decode(snapshot->received, claimed, snapshot->path,
+						       snapshot->env->kernels, &snapshot->head, error);
 			limit = claimed + 1;
 		}
 	}
@@ -132,11 +138,13 @@ static valori_code receive(struct vl_snapshot *snapshot, int fd, size_t size, va
 		return code;
 	/* Now with the size that there really is. */
 	memcpy(header, snapshot->received, size < sizeof(header) ? size : sizeof(header));
-	return vl_snapshot_head_decode(header, size, snapshot->path, snapshot->env->kernels, &snapshot->head, error);
+	return vl_snapshot_head_decode(header, size, snapshot->path, snapshot->env->kernels, &snapshot->head,
+				       error);
 }
 
-valori_code vl_snapshot_open_stream(const struct vl_env *env, const struct vl_os *os, int fd, const char *name, const uint8_t *prefix,
-				    size_t prefix_size, struct vl_snapshot **out, valori_error *error)
+valori_code vl_snapshot_open_stream(const struct vl_env *env, const struct vl_os *os, int fd,
+				    const char *name, const uint8_t *prefix, size_t prefix_size,
+				    struct vl_snapshot **out, valori_error *error)
 {
 	struct vl_snapshot *snapshot = snapshot_new(env, os, name, error);
 	valori_code code;
@@ -184,7 +192,8 @@ void vl_snapshot_describe(const struct vl_snapshot *snapshot, valori_snapshot_in
 	vl_snapshot_head_describe(&snapshot->head, snapshot->env->kernels, out);
 }
 
-void vl_snapshot_head_describe(const struct vl_snapshot_head *head, const struct vl_kernels *kernels, valori_snapshot_info *out)
+void vl_snapshot_head_describe(const struct vl_snapshot_head *head, const struct vl_kernels *kernels,
+			       valori_snapshot_info *out)
 {
 	const struct vl_position *position = &head->position;
 
@@ -231,8 +240,9 @@ static void map_tree(const struct vl_snapshot *snapshot, unsigned list, uint64_t
 	}
 }
 
-valori_code vl_snapshot_attach(const struct vl_snapshot *snapshot, struct vl_state *state, struct vl_commitment *commitment,
-			       struct vl_requests *requests, valori_error *error)
+valori_code vl_snapshot_attach(const struct vl_snapshot *snapshot, struct vl_state *state,
+			       struct vl_commitment *commitment, struct vl_requests *requests,
+			       valori_error *error)
 {
 	const struct vl_snapshot_head *head = &snapshot->head;
 	const uint8_t *base[VL_SECTIONS_END] = {NULL};
@@ -260,7 +270,8 @@ valori_code vl_snapshot_attach(const struct vl_snapshot *snapshot, struct vl_sta
 	/* Nothing is dirty: this is the root over the tops of the trees. */
 	code = vl_commitment_update(commitment, state, root, error);
 	if (code == VALORI_OK && memcmp(root, head->position.state_root, VL_HASH_SIZE) != 0)
-		code = vl_fail(error, VALORI_DAMAGED, "%s: the trees do not give the state root", snapshot->path);
+		code = vl_fail(error, VALORI_DAMAGED, "%s: the trees do not give the state root",
+			       snapshot->path);
 	return code;
 }
 
@@ -275,14 +286,17 @@ valori_code vl_snapshot_check_bytes(const struct vl_snapshot *snapshot, valori_e
 		uint8_t digest[VL_HASH_SIZE];
 
 		if (!vl_is_zero(snapshot->data + end, (size_t)(next - end)))
-			return vl_snapshot_damaged(snapshot->path, end, "bytes between sections are not zero", error);
+			return vl_snapshot_damaged(snapshot->path, end, "bytes between sections are not zero",
+						   error);
 		if (is_last)
 			break;
-		vl_blake3(snapshot->env->kernels, VL_HASH_PLAIN, snapshot->data + part->offset, (size_t)part->size, digest);
+		vl_blake3(snapshot->env->kernels, VL_HASH_PLAIN, snapshot->data + part->offset,
+			  (size_t)part->size, digest);
 		if (memcmp(digest, part->digest, VL_HASH_SIZE) != 0) {
 			char fact[96];
 
-			vl_format(fact, sizeof(fact), "digest of section \"%s\" does not match", vl_part_name(part->kind));
+			vl_format(fact, sizeof(fact), "digest of section \"%s\" does not match",
+				  vl_part_name(part->kind));
 			return vl_snapshot_damaged(snapshot->path, part->offset, fact, error);
 		}
 		end = part->offset + part->size;

@@ -9,41 +9,42 @@
 static const char magic[8] = {'V', 'A', 'L', 'O', 'R', 'I', 'S', 'N'};
 
 enum { /* offsets in the header */
-	AT_VERSION = 8,
-	AT_DIM = 12,
-	AT_ARITHMETIC = 16,
-	AT_STATE_HASH = 20,
-	AT_TREE_HASH = 24,
-	AT_PART_COUNT = 28,
-	AT_LOG_ID = 32,
-	AT_PARENT_ID = 64,
-	AT_PARENT_COMMITS = 96,
-	AT_PARENT_ROOT = 104,
-	AT_COMMITS = 136,
-	AT_HEIGHT = 144,
-	AT_TIME = 152,
-	AT_STATE_ROOT = 160,
-	AT_FRONTIER_COUNT = 192,
-	AT_CONFIG_SET = 196,
-	AT_FILE_SIZE = 200,
-	AT_CONFIG = 208,
-	AT_COUNTS = 336,
-	AT_COUNTS_END = 408,
-	AT_FRONTIER = 512,
-	AT_FRONTIER_END = 2560,
-	AT_TABLE_DIGEST = 4060,
-	AT_CRC = 4092,
-	AT_TABLE = 4096,
-	ENTRY_SIZE = 64
+       AT_VERSION = 8,
+       AT_DIM = 12,
+       AT_ARITHMETIC = 16,
+       AT_STATE_HASH = 20,
+       AT_TREE_HASH = 24,
+       AT_PART_COUNT = 28,
+       AT_LOG_ID = 32,
+       AT_PARENT_ID = 64,
+       AT_PARENT_COMMITS = 96,
+       AT_PARENT_ROOT = 104,
+       AT_COMMITS = 136,
+       AT_HEIGHT = 144,
+       AT_TIME = 152,
+       AT_STATE_ROOT = 160,
+       AT_FRONTIER_COUNT = 192,
+       AT_CONFIG_SET = 196,
+       AT_FILE_SIZE = 200,
+       AT_CONFIG = 208,
+       AT_COUNTS = 336,
+       AT_COUNTS_END = 408,
+       AT_FRONTIER = 512,
+       AT_FRONTIER_END = 2560,
+       AT_TABLE_DIGEST = 4060,
+       AT_CRC = 4092,
+       AT_TABLE = 4096,
+       ENTRY_SIZE = 64
 };
 
 _Static_assert(AT_CONFIG + 8 * (int)VL_PARAMETERS == (int)AT_COUNTS, "the counts follow the parameters");
 _Static_assert(AT_FRONTIER + 64 * 32 == (int)AT_FRONTIER_END, "64 roots of subtrees");
-_Static_assert(AT_TABLE + (int)ENTRY_SIZE * (int)VL_PARTS_MAX == (int)VL_SNAPSHOT_HEADER, "the table ends the header");
+_Static_assert(AT_TABLE + (int)ENTRY_SIZE * (int)VL_PARTS_MAX == (int)VL_SNAPSHOT_HEADER,
+	       "the table ends the header");
 _Static_assert((int)VL_PARTS <= (int)VL_PARTS_MAX, "the table has room");
 
-static const char *const tree_names[VL_LISTS] = {"tree of records", "tree of nodes", "tree of edges", "tree of meta",
-						 "tree of collections"};
+static const char *const tree_names[VL_LISTS] = {"tree of records", "tree of nodes", "tree of edges",
+						 "tree of meta", "tree of collections"};
 
 const char *vl_part_name(uint32_t kind)
 {
@@ -67,7 +68,8 @@ static uint32_t part_kind(unsigned part)
 
 enum { BUCKET_SIZE = 4, META_SIZE = 96, COLLECTION_SIZE = 64 }; /* state.h */
 
-static const uint32_t state_sizes[VL_SECTIONS_END] = { /* 0: the vector's */
+static const uint32_t state_sizes[VL_SECTIONS_END] = {
+	/* 0: the vector's */
 	[VL_SECTION_RECORDS] = VL_RECORD_SIZE,
 	[VL_SECTION_PLACES] = VL_PLACE_SIZE,
 	[VL_SECTION_DIGESTS] = VL_DIGEST_SIZE,
@@ -123,7 +125,8 @@ valori_code vl_snapshot_io(const char *path, int error_number, const char *fact,
 
 valori_code vl_snapshot_damaged(const char *name, uint64_t offset, const char *fact, valori_error *error)
 {
-	valori_code code = vl_fail(error, VALORI_DAMAGED, "%s: offset %llu: %s", name, (unsigned long long)offset, fact);
+	valori_code code =
+		vl_fail(error, VALORI_DAMAGED, "%s: offset %llu: %s", name, (unsigned long long)offset, fact);
 
 	if (error != NULL)
 		error->offset = offset;
@@ -235,7 +238,8 @@ static void decode_position(const uint8_t *data, struct vl_position *position)
 	memcpy(position->frontier.roots, data + AT_FRONTIER, sizeof(position->frontier.roots));
 }
 
-void vl_snapshot_head_encode(const struct vl_snapshot_head *head, const struct vl_kernels *kernels, uint8_t out[VL_SNAPSHOT_HEADER])
+void vl_snapshot_head_encode(const struct vl_snapshot_head *head, const struct vl_kernels *kernels,
+			     uint8_t out[VL_SNAPSHOT_HEADER])
 {
 	memset(out, 0, VL_SNAPSHOT_HEADER);
 	memcpy(out, magic, sizeof(magic));
@@ -251,12 +255,14 @@ void vl_snapshot_head_encode(const struct vl_snapshot_head *head, const struct v
 		vl_put64(out + AT_CONFIG + 8 * (size_t)parameter, head->totals.config[parameter]);
 	encode_counts(head, out + AT_COUNTS);
 	encode_table(head, out + AT_TABLE);
-	vl_blake3(kernels, VL_HASH_PLAIN, out + AT_TABLE, VL_SNAPSHOT_HEADER - AT_TABLE, out + AT_TABLE_DIGEST);
+	vl_blake3(kernels, VL_HASH_PLAIN, out + AT_TABLE, VL_SNAPSHOT_HEADER - AT_TABLE,
+		  out + AT_TABLE_DIGEST);
 	vl_put32(out + AT_CRC, vl_crc32c(kernels, 0, out, AT_CRC));
 }
 
 /* What is wrong in the header, or NULL; *at is where. */
-static const char *header_fault(const uint8_t *data, uint64_t file_size, const struct vl_snapshot_head *head, uint64_t *at)
+static const char *header_fault(const uint8_t *data, uint64_t file_size, const struct vl_snapshot_head *head,
+				uint64_t *at)
 {
 	const struct vl_position *position = &head->position;
 	uint32_t unset = ~head->totals.config_set;
@@ -285,7 +291,8 @@ static const char *header_fault(const uint8_t *data, uint64_t file_size, const s
 		return "unused bytes are not zero";
 	*at = AT_FRONTIER;
 	unsigned count = vl_frontier_count(position->frontier.size);
-	if (!vl_is_zero(data + AT_FRONTIER + (size_t)count * 32, AT_TABLE_DIGEST - AT_FRONTIER - (size_t)count * 32))
+	if (!vl_is_zero(data + AT_FRONTIER + (size_t)count * 32,
+			AT_TABLE_DIGEST - AT_FRONTIER - (size_t)count * 32))
 		return "unused bytes are not zero";
 	return NULL;
 }
@@ -293,13 +300,15 @@ static const char *header_fault(const uint8_t *data, uint64_t file_size, const s
 /* Counts that follow from others. Those of the state are looked at when it is attached. */
 static const char *count_fault(const struct vl_snapshot_head *head)
 {
-	static const enum vl_section lists[VL_LISTS] = {VL_SECTION_RECORDS, VL_SECTION_NODES, VL_SECTION_EDGES, VL_SECTION_META,
+	static const enum vl_section lists[VL_LISTS] = {VL_SECTION_RECORDS, VL_SECTION_NODES,
+							VL_SECTION_EDGES, VL_SECTION_META,
 							VL_SECTION_COLLECTIONS};
 	const struct vl_part *parts = head->parts;
 	uint64_t window = head->requests < VL_REQUEST_WINDOW ? head->requests : VL_REQUEST_WINDOW;
 
 	for (unsigned list = 0; list < VL_LISTS; list++)
-		if (vl_snapshot_tree_size(parts[vl_part_of(lists[list])].count) != parts[VL_PART_TREES + list].count)
+		if (vl_snapshot_tree_size(parts[vl_part_of(lists[list])].count) !=
+		    parts[VL_PART_TREES + list].count)
 			return "a tree does not fit its list";
 	if (parts[VL_PART_REQUESTS].count != window || parts[VL_PART_REQUEST_BUCKETS].count != window ||
 	    head->requests > head->position.height)
@@ -307,7 +316,8 @@ static const char *count_fault(const struct vl_snapshot_head *head)
 	return NULL;
 }
 
-static valori_code decode_table(const uint8_t *data, const char *name, struct vl_snapshot_head *head, valori_error *error)
+static valori_code decode_table(const uint8_t *data, const char *name, struct vl_snapshot_head *head,
+				valori_error *error)
 {
 	uint64_t offset = VL_SNAPSHOT_HEADER, size, kind = 0;
 
@@ -328,12 +338,14 @@ static valori_code decode_table(const uint8_t *data, const char *name, struct vl
 		if (at >= VL_PARTS ? kind < VL_KIND_DERIVED : kind != part_kind(at)) {
 			if (kind >= VL_KIND_DERIVED)
 				return vl_snapshot_damaged(name, place, "a section is missing", error);
-			return vl_fail(error, VALORI_NEWER, "%s: section kind %llu is newer than this version", name,
+			return vl_fail(error, VALORI_NEWER,
+				       "%s: section kind %llu is newer than this version", name,
 				       (unsigned long long)kind);
 		}
 		if (at < VL_PARTS && part->elem_size != part_elem_size(at, head->position.dim))
 			return vl_snapshot_damaged(name, place + 4, "element size is wrong", error);
-		if (part->elem_size == 0 || !part_size(part->count, part->elem_size, &size) || size != part->size)
+		if (part->elem_size == 0 || !part_size(part->count, part->elem_size, &size) ||
+		    size != part->size)
 			return vl_snapshot_damaged(name, place + 16, "size and count do not agree", error);
 		if (part->offset != offset || offset > head->file_size || size > head->file_size - offset)
 			return vl_snapshot_damaged(name, place + 8, "section lies where it cannot", error);
@@ -344,8 +356,9 @@ static valori_code decode_table(const uint8_t *data, const char *name, struct vl
 	return VALORI_OK;
 }
 
-valori_code vl_snapshot_head_decode(const uint8_t data[VL_SNAPSHOT_HEADER], uint64_t file_size, const char *name,
-				    const struct vl_kernels *kernels, struct vl_snapshot_head *out, valori_error *error)
+valori_code vl_snapshot_head_decode(const uint8_t data[VL_SNAPSHOT_HEADER], uint64_t file_size,
+				    const char *name, const struct vl_kernels *kernels,
+				    struct vl_snapshot_head *out, valori_error *error)
 {
 	uint8_t digest[VL_HASH_SIZE];
 	const char *fault;
@@ -357,7 +370,8 @@ valori_code vl_snapshot_head_decode(const uint8_t data[VL_SNAPSHOT_HEADER], uint
 		return vl_fail(error, VALORI_NOT_OURS, "%s: not a snapshot", name);
 	if (file_size < VL_SNAPSHOT_HEADER)
 		return vl_snapshot_damaged(name, file_size, "header is truncated", error);
-	/* In every version to come, too, the first 4096 bytes end with their crc: so damage is not taken for news. */
+	/* In every version to come, too, the first 4096 bytes end with their crc: so damage is not taken for
+	 * news. */
 	if (vl_get32(data + AT_CRC) != vl_crc32c(kernels, 0, data, AT_CRC))
 		return vl_snapshot_damaged(name, 0, "checksum of the header does not match", error);
 	if (vl_get32(data + AT_VERSION) > VALORI_SNAPSHOT_FORMAT)
@@ -365,11 +379,14 @@ valori_code vl_snapshot_head_decode(const uint8_t data[VL_SNAPSHOT_HEADER], uint
 			       (unsigned)vl_get32(data + AT_VERSION), (unsigned)VALORI_SNAPSHOT_FORMAT);
 	if (vl_get32(data + AT_VERSION) != VALORI_SNAPSHOT_FORMAT)
 		return vl_snapshot_damaged(name, AT_VERSION, "no such version", error);
-	if (vl_get32(data + AT_ARITHMETIC) != 1 || vl_get32(data + AT_STATE_HASH) != 1 || vl_get32(data + AT_TREE_HASH) != 1)
-		return vl_fail(error, VALORI_NEWER, "%s: arithmetic or hash is newer than this version", name);
+	if (vl_get32(data + AT_ARITHMETIC) != 1 || vl_get32(data + AT_STATE_HASH) != 1 ||
+	    vl_get32(data + AT_TREE_HASH) != 1)
+		return vl_fail(error, VALORI_NEWER, "%s: arithmetic or hash is newer than this version",
+			       name);
 	vl_blake3(kernels, VL_HASH_PLAIN, data + AT_TABLE, VL_SNAPSHOT_HEADER - AT_TABLE, digest);
 	if (memcmp(digest, data + AT_TABLE_DIGEST, VL_HASH_SIZE) != 0)
-		return vl_snapshot_damaged(name, AT_TABLE, "digest of the section table does not match", error);
+		return vl_snapshot_damaged(name, AT_TABLE, "digest of the section table does not match",
+					   error);
 	decode_position(data, &out->position);
 	out->part_count = vl_get32(data + AT_PART_COUNT);
 	out->file_size = vl_get64(data + AT_FILE_SIZE);

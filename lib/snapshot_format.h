@@ -1,8 +1,10 @@
 /*
- * snapshot_format.h - header and section table of a snapshot file, for the files that read, write and check them.
+ * snapshot_format.h - header and section table of a snapshot file, for the files that read, write and check
+ * them.
  *
- * snapshot.h says what lies where. Every section of this version is always there, in ascending order of its kind, each at the first multiple of
- * 4096 behind the one before; the file ends at such a multiple. So nothing in the table is free: offsets follow from the counts.
+ * snapshot.h says what lies where. Every section of this version is always there, in ascending order of its
+ * kind, each at the first multiple of 4096 behind the one before; the file ends at such a multiple. So
+ * nothing in the table is free: offsets follow from the counts.
  */
 #ifndef VL_SNAPSHOT_FORMAT_H
 #define VL_SNAPSHOT_FORMAT_H
@@ -44,8 +46,8 @@ struct vl_snapshot {
 	const struct vl_env *env;
 	const struct vl_os *os;
 	char *path;
-	const uint8_t *data; /* mapped, or of a stream */
-	uint8_t *received;   /* the same, when it is of a stream, and ours */
+	const uint8_t *data;  /* mapped, or of a stream */
+	uint8_t *received;    /* the same, when it is of a stream, and ours */
 	size_t received_size; /* of the block */
 	struct vl_snapshot_head head;
 };
@@ -60,22 +62,32 @@ uint64_t vl_snapshot_align(uint64_t offset);
 /* Hashes in all levels of the tree over so many slots. */
 uint64_t vl_snapshot_tree_size(uint64_t slots);
 
-/* Puts offsets, kinds, element sizes, sizes and the file's size in place, from the counts. FULL: no file could be so large. */
+/*
+ * Puts offsets, kinds, element sizes, sizes and the file's size in place, from the counts. FULL: no file
+ * could be so large.
+ */
 valori_code vl_snapshot_plan(struct vl_snapshot_head *head, valori_error *error);
-void vl_snapshot_head_encode(const struct vl_snapshot_head *head, const struct vl_kernels *kernels, uint8_t out[VL_SNAPSHOT_HEADER]);
+void vl_snapshot_head_encode(const struct vl_snapshot_head *head, const struct vl_kernels *kernels,
+			     uint8_t out[VL_SNAPSHOT_HEADER]);
 /* file_size is what is really there, name is for messages: OK, NOT_OURS, NEWER, DAMAGED. */
-valori_code vl_snapshot_head_decode(const uint8_t data[VL_SNAPSHOT_HEADER], uint64_t file_size, const char *name,
-				    const struct vl_kernels *kernels, struct vl_snapshot_head *out, valori_error *error);
+valori_code vl_snapshot_head_decode(const uint8_t data[VL_SNAPSHOT_HEADER], uint64_t file_size,
+				    const char *name, const struct vl_kernels *kernels,
+				    struct vl_snapshot_head *out, valori_error *error);
 /* What the header says about the file's size, before it was checked. */
 uint64_t vl_snapshot_claimed_size(const uint8_t data[VL_SNAPSHOT_HEADER]);
 
-void vl_snapshot_head_describe(const struct vl_snapshot_head *head, const struct vl_kernels *kernels, valori_snapshot_info *out);
+void vl_snapshot_head_describe(const struct vl_snapshot_head *head, const struct vl_kernels *kernels,
+			       valori_snapshot_info *out);
 
 /* Digests of all sections, and zeros between them: OK or DAMAGED. */
 valori_code vl_snapshot_check_bytes(const struct vl_snapshot *snapshot, valori_error *error);
-/* Is the file, whose digests were found right, what would be written from what is attached to it? OK, or DAMAGED with the first byte that is not. */
+/*
+ * Is the file, whose digests were found right, what would be written from what is attached to it? OK, or
+ * DAMAGED with the first byte that is not.
+ */
 valori_code vl_snapshot_compare(const struct vl_snapshot *snapshot, const struct vl_state *state,
-				const struct vl_commitment *commitment, const struct vl_requests *requests, valori_error *error);
+				const struct vl_commitment *commitment, const struct vl_requests *requests,
+				valori_error *error);
 /* DAMAGED with this offset: "NAME: offset N: fact". */
 valori_code vl_snapshot_damaged(const char *name, uint64_t offset, const char *fact, valori_error *error);
 /* IO with system_errno, or NOT_FOUND when there is no such file. */

@@ -7,17 +7,17 @@
 enum { BATCH = 512 }; /* hashes at a time */
 
 enum { /* elements of state.h */
-	META_K = 0,
-	META_VALUE_SIZE = 80,
-	META_CHAIN = 84,
-	META_KEY_SIZE = 88,
-	META_LIVE = 89,
-	META_SIZE = 96,
-	COLLECTION_CHAIN = 40,
-	COLLECTION_COUNTS = 44,
-	COLLECTION_NAME_SIZE = 56,
-	COLLECTION_LIVE = 57,
-	COLLECTION_SIZE = 64
+       META_K = 0,
+       META_VALUE_SIZE = 80,
+       META_CHAIN = 84,
+       META_KEY_SIZE = 88,
+       META_LIVE = 89,
+       META_SIZE = 96,
+       COLLECTION_CHAIN = 40,
+       COLLECTION_COUNTS = 44,
+       COLLECTION_NAME_SIZE = 56,
+       COLLECTION_LIVE = 57,
+       COLLECTION_SIZE = 64
 };
 #define KEY_SPREAD UINT32_C(0x9e3779b1) /* the same key in two collections lies in two buckets */
 
@@ -34,19 +34,23 @@ struct checked {
 	valori_error *error;
 };
 
-static valori_code fault(const struct checked *checked, enum vl_section section, uint64_t slot, const char *fact)
+static valori_code fault(const struct checked *checked, enum vl_section section, uint64_t slot,
+			 const char *fact)
 {
 	const struct vl_part *part = &checked->snapshot->head.parts[vl_part_of(section)];
 	char sentence[128];
 
-	vl_format(sentence, sizeof(sentence), "%s: slot %llu: %s", vl_part_name(part->kind), (unsigned long long)slot, fact);
-	return vl_snapshot_damaged(checked->snapshot->path, part->offset + slot * part->elem_size, sentence, checked->error);
+	vl_format(sentence, sizeof(sentence), "%s: slot %llu: %s", vl_part_name(part->kind),
+		  (unsigned long long)slot, fact);
+	return vl_snapshot_damaged(checked->snapshot->path, part->offset + slot * part->elem_size, sentence,
+				   checked->error);
 }
 
 /* ---- trees ---- */
 
 /* Are these parents those of the children? Both lie in the mapping; the last child may be alone. */
-static valori_code check_level(const struct checked *checked, const uint8_t *children, uint64_t child_count, const uint8_t *parents)
+static valori_code check_level(const struct checked *checked, const uint8_t *children, uint64_t child_count,
+			       const uint8_t *parents)
 {
 	const struct vl_kernels *kernels = checked->snapshot->env->kernels;
 	uint64_t pairs = child_count / 2;
@@ -56,7 +60,8 @@ static valori_code check_level(const struct checked *checked, const uint8_t *chi
 		size_t count = pairs - first < BATCH ? (size_t)(pairs - first) : BATCH;
 		const uint8_t *pair = children + first * 2 * VL_HASH_SIZE;
 
-		vl_blake3_rows(kernels, VL_HASH_TREE, pair, 2 * VL_HASH_SIZE, 2 * VL_HASH_SIZE, count, hashes);
+		vl_blake3_rows(kernels, VL_HASH_TREE, pair, 2 * VL_HASH_SIZE, 2 * VL_HASH_SIZE, count,
+			       hashes);
 		for (size_t i = 0; i < count; i++)
 			if (vl_is_zero(pair + i * 2 * VL_HASH_SIZE, 2 * VL_HASH_SIZE))
 				memset(hashes + i * VL_HASH_SIZE, 0, VL_HASH_SIZE);
@@ -69,7 +74,8 @@ static valori_code check_level(const struct checked *checked, const uint8_t *chi
 		}
 		if (memcmp(hashes, parents + first * VL_HASH_SIZE, count * VL_HASH_SIZE) != 0)
 			return vl_snapshot_damaged(checked->snapshot->path,
-						   (uint64_t)(parents - checked->snapshot->data) + first * VL_HASH_SIZE,
+						   (uint64_t)(parents - checked->snapshot->data) +
+							   first * VL_HASH_SIZE,
 						   "a tree does not follow from its leaves", checked->error);
 	}
 	return VALORI_OK;
@@ -80,7 +86,8 @@ static valori_code check_trees(const struct checked *checked)
 	valori_code code = VALORI_OK;
 
 	for (unsigned list = 0; list < VL_LISTS; list++) {
-		const uint8_t *at = checked->snapshot->data + checked->snapshot->head.parts[VL_PART_TREES + list].offset;
+		const uint8_t *at =
+			checked->snapshot->data + checked->snapshot->head.parts[VL_PART_TREES + list].offset;
 		uint64_t count = vl_state_slots(&checked->state, (enum vl_list)list);
 
 		for (; count > 1 && code == VALORI_OK; count = (count + 1) / 2) {
@@ -138,7 +145,9 @@ static const char *record_fault(const struct checked *checked, uint64_t slot, st
 		    !vl_is_zero(place, VL_PLACE_FIRST_NODE) || !vl_is_zero(digest, VL_DIGEST_SIZE))
 			return "a deleted record is not empty";
 		const uint8_t *vector = vl_array_get(&state->records.vectors, slot);
-		return vl_is_zero(vector, (size_t)4 * state->dim) ? NULL : "the vector of a deleted record is not empty";
+		return vl_is_zero(vector, (size_t)4 * state->dim)
+			       ? NULL
+			       : "the vector of a deleted record is not empty";
 	}
 	if (record[VL_RECORD_STATUS] != VALORI_LIVE && record[VL_RECORD_STATUS] != VALORI_TOMBSTONE)
 		return "no such status";
@@ -149,9 +158,11 @@ static const char *record_fault(const struct checked *checked, uint64_t slot, st
 	if (!vl_record_get(state, slot, &got) || got.key_size != record[VL_RECORD_KEY_SIZE] ||
 	    got.metadata_size != vl_get32(place + VL_PLACE_METADATA_SIZE))
 		return "a blob lies where it cannot";
-	if (got.key_size == 0 && (vl_get32(record + VL_RECORD_HASH) != 0 || vl_get32(place + VL_PLACE_CHAIN) != 0))
+	if (got.key_size == 0 &&
+	    (vl_get32(record + VL_RECORD_HASH) != 0 || vl_get32(place + VL_PLACE_CHAIN) != 0))
 		return "a record without a key has a place in the table of keys";
-	if (got.key_size > 0 && vl_get32(record + VL_RECORD_HASH) != vl_get32(digest + VL_DIGEST_K) + collection * KEY_SPREAD)
+	if (got.key_size > 0 &&
+	    vl_get32(record + VL_RECORD_HASH) != vl_get32(digest + VL_DIGEST_K) + collection * KEY_SPREAD)
 		return "the hash of its key is wrong";
 	if (record[VL_RECORD_STATUS] == VALORI_TOMBSTONE) {
 		totals->record_tombstones++;
@@ -162,7 +173,8 @@ static const char *record_fault(const struct checked *checked, uint64_t slot, st
 	if (got.key_size == 0)
 		return NULL;
 	totals->record_keys++;
-	return vl_records_find(&state->records, collection, got.key, got.key_size, digest + VL_DIGEST_K) == slot
+	return vl_records_find(&state->records, collection, got.key, got.key_size, digest + VL_DIGEST_K) ==
+			       slot
 		       ? NULL
 		       : "its key is not found";
 }
@@ -199,11 +211,14 @@ static const char *edge_fault(const struct checked *checked, uint64_t slot, stru
 	for (unsigned end = 0; end < 2; end++) {
 		uint32_t node = vl_get32(edge + (end == 0 ? VL_EDGE_FROM : VL_EDGE_TO));
 
-		if (node >= state->graph.nodes.count || vl_array_get(&state->graph.nodes, node)[VL_NODE_LIVE] == 0)
+		if (node >= state->graph.nodes.count ||
+		    vl_array_get(&state->graph.nodes, node)[VL_NODE_LIVE] == 0)
 			return "an end of an edge is not there";
 	}
-	collection = vl_get16(vl_array_get(&state->graph.nodes, vl_get32(edge + VL_EDGE_FROM)) + VL_NODE_COLLECTION);
-	if (collection != vl_get16(vl_array_get(&state->graph.nodes, vl_get32(edge + VL_EDGE_TO)) + VL_NODE_COLLECTION))
+	collection = vl_get16(vl_array_get(&state->graph.nodes, vl_get32(edge + VL_EDGE_FROM)) +
+			      VL_NODE_COLLECTION);
+	if (collection !=
+	    vl_get16(vl_array_get(&state->graph.nodes, vl_get32(edge + VL_EDGE_TO)) + VL_NODE_COLLECTION))
 		return "an edge between two collections";
 	totals->edge_live += is_live(state, collection);
 	count_live(checked, collection, 2);
@@ -220,8 +235,8 @@ static const char *meta_fault(const struct checked *checked, uint64_t slot, stru
 		return vl_is_zero(meta, META_SIZE) ? NULL : "a deleted slot is not empty";
 	if (meta[META_LIVE] != 1 || !vl_is_zero(meta + META_LIVE + 1, META_SIZE - META_LIVE - 1))
 		return "unused bits are not zero";
-	if (!vl_meta_get(state, slot, &key, &key_size, &value, &value_size) || key_size != meta[META_KEY_SIZE] ||
-	    value_size != vl_get32(meta + META_VALUE_SIZE))
+	if (!vl_meta_get(state, slot, &key, &key_size, &value, &value_size) ||
+	    key_size != meta[META_KEY_SIZE] || value_size != vl_get32(meta + META_VALUE_SIZE))
 		return "a blob lies where it cannot";
 	totals->meta_live++;
 	return vl_meta_find(state, key, key_size, meta + META_K) == slot ? NULL : "its key is not found";
@@ -237,17 +252,19 @@ static const char *collection_fault(const struct checked *checked, uint64_t slot
 	if (collection[COLLECTION_LIVE] > 1 ||
 	    !vl_is_zero(collection + COLLECTION_LIVE + 1, COLLECTION_SIZE - COLLECTION_LIVE - 1))
 		return "unused bits are not zero";
-	if (!vl_collection_get(state, slot, &name, &name_size, &live) || name_size != collection[COLLECTION_NAME_SIZE] ||
-	    !vl_is_collection_name(name, name_size))
+	if (!vl_collection_get(state, slot, &name, &name_size, &live) ||
+	    name_size != collection[COLLECTION_NAME_SIZE] || !vl_is_collection_name(name, name_size))
 		return "its name cannot be";
 	for (unsigned kind = 0; kind < 3; kind++)
-		if (vl_get32(collection + COLLECTION_COUNTS + (size_t)kind * 4) != (live ? checked->live[slot * 3 + kind] : 0))
+		if (vl_get32(collection + COLLECTION_COUNTS + (size_t)kind * 4) !=
+		    (live ? checked->live[slot * 3 + kind] : 0))
 			return "its counts are wrong";
 	totals->collection_live += live;
 	if (slot == 0 && !live)
 		return "the first collection was dropped";
 	if (!live)
-		return vl_get32(collection + COLLECTION_CHAIN) == 0 ? NULL : "a dropped collection is in the table";
+		return vl_get32(collection + COLLECTION_CHAIN) == 0 ? NULL
+								    : "a dropped collection is in the table";
 	return vl_collection_find(state, name, name_size) == slot ? NULL : "its name is not found";
 }
 
@@ -284,11 +301,13 @@ static valori_code check_totals(const struct checked *checked, const struct vl_t
 {
 	const struct vl_totals *said = &checked->snapshot->head.totals;
 
-	if (counted->record_live != said->record_live || counted->record_tombstones != said->record_tombstones ||
+	if (counted->record_live != said->record_live ||
+	    counted->record_tombstones != said->record_tombstones ||
 	    counted->record_deleted != said->record_deleted || counted->record_keys != said->record_keys ||
 	    counted->node_live != said->node_live || counted->edge_live != said->edge_live ||
 	    counted->meta_live != said->meta_live || counted->collection_live != said->collection_live)
-		return vl_fail(checked->error, VALORI_DAMAGED, "%s: the header's counts are not those of the content",
+		return vl_fail(checked->error, VALORI_DAMAGED,
+			       "%s: the header's counts are not those of the content",
 			       checked->snapshot->path);
 	return VALORI_OK;
 }
@@ -296,8 +315,8 @@ static valori_code check_totals(const struct checked *checked, const struct vl_t
 /* ---- tables and lists: everything in them belongs there ---- */
 
 /*
- * How many entries the chains of a table have. All live keys are found (that was looked at); when there are no more entries than keys, there is
- * nothing else in the table.
+ * How many entries the chains of a table have. All live keys are found (that was looked at); when there are
+ * no more entries than keys, there is nothing else in the table.
  */
 static uint64_t count_chained(const struct vl_array *buckets, const struct vl_array *links, uint32_t offset)
 {
@@ -327,16 +346,20 @@ static valori_code check_tables(const struct checked *checked)
 	} tables[] = {
 		{VL_SECTION_KEY_BUCKETS, &state->records.places, VL_PLACE_CHAIN, totals->record_keys},
 		{VL_SECTION_META_BUCKETS, &state->meta, META_CHAIN, totals->meta_live},
-		{VL_SECTION_COLLECTION_BUCKETS, &state->collections, COLLECTION_CHAIN, totals->collection_live},
+		{VL_SECTION_COLLECTION_BUCKETS, &state->collections, COLLECTION_CHAIN,
+		 totals->collection_live},
 	};
 
 	for (unsigned i = 0; i < sizeof(tables) / sizeof(*tables); i++)
-		if (count_chained(vl_state_section(state, tables[i].section), tables[i].links, tables[i].offset) != tables[i].count)
-			return fault(checked, tables[i].section, 0, "the table holds what does not belong there");
+		if (count_chained(vl_state_section(state, tables[i].section), tables[i].links,
+				  tables[i].offset) != tables[i].count)
+			return fault(checked, tables[i].section, 0,
+				     "the table holds what does not belong there");
 	return VALORI_OK;
 }
 
-/* Lists of a kind: each head holds first and last, each item next and previous, and the head it belongs to, + add. */
+/* Lists of a kind: each head holds first and last, each item next and previous, and the head it belongs to, +
+ * add. */
 struct lists {
 	enum vl_section heads, items;
 	uint32_t first, next, owner, add;
@@ -344,7 +367,8 @@ struct lists {
 };
 
 /* Walks the list of one head, end to end, both ways at once. Adds the number of its items to *items. */
-static const char *list_fault(const struct vl_state *state, const struct lists *lists, uint64_t slot, uint64_t *items)
+static const char *list_fault(const struct vl_state *state, const struct lists *lists, uint64_t slot,
+			      uint64_t *items)
 {
 	const struct vl_array *array = vl_state_section(state, lists->items);
 	const uint8_t *head = vl_array_get(vl_state_section(state, lists->heads), slot);
@@ -382,9 +406,11 @@ static void count_items(const struct vl_state *state, uint64_t *edges, uint64_t 
 static valori_code check_lists(const struct checked *checked)
 {
 	static const struct lists kinds[] = {
-		{VL_SECTION_NODES, VL_SECTION_EDGES, VL_NODE_FIRST_OUT, VL_EDGE_NEXT_OUT, VL_EDGE_FROM, 0, true},
+		{VL_SECTION_NODES, VL_SECTION_EDGES, VL_NODE_FIRST_OUT, VL_EDGE_NEXT_OUT, VL_EDGE_FROM, 0,
+		 true},
 		{VL_SECTION_NODES, VL_SECTION_EDGES, VL_NODE_FIRST_IN, VL_EDGE_NEXT_IN, VL_EDGE_TO, 0, true},
-		{VL_SECTION_PLACES, VL_SECTION_NODES, VL_PLACE_FIRST_NODE, VL_NODE_NEXT, VL_NODE_RECORD, 1, false},
+		{VL_SECTION_PLACES, VL_SECTION_NODES, VL_PLACE_FIRST_NODE, VL_NODE_NEXT, VL_NODE_RECORD, 1,
+		 false},
 	};
 	const struct vl_state *state = &checked->state;
 	uint64_t edges = 0, nodes = 0;
@@ -407,7 +433,8 @@ static valori_code check_lists(const struct checked *checked)
 
 /* ---- all of it ---- */
 
-static valori_code checked_init(struct checked *checked, const struct vl_snapshot *snapshot, valori_error *error)
+static valori_code checked_init(struct checked *checked, const struct vl_snapshot *snapshot,
+				valori_error *error)
 {
 	const struct vl_env *env = snapshot->env;
 	valori_code code;
@@ -426,7 +453,8 @@ static valori_code checked_init(struct checked *checked, const struct vl_snapsho
 		code = vl_requests_init(&checked->requests, checked->pool, error);
 	checked->has_requests = code == VALORI_OK;
 	if (code == VALORI_OK)
-		code = vl_snapshot_attach(snapshot, &checked->state, &checked->commitment, &checked->requests, error);
+		code = vl_snapshot_attach(snapshot, &checked->state, &checked->commitment, &checked->requests,
+					  error);
 	if (code != VALORI_OK)
 		return code;
 	checked->live_size = (size_t)checked->state.collections.count * 3 * sizeof(*checked->live);
@@ -470,8 +498,8 @@ static valori_code check_all(const struct checked *checked)
 			vl_fail_in(checked->error, code, checked->snapshot->path);
 	}
 	if (code == VALORI_OK)
-		code = vl_snapshot_compare(checked->snapshot, &checked->state, &checked->commitment, &checked->requests,
-					   checked->error);
+		code = vl_snapshot_compare(checked->snapshot, &checked->state, &checked->commitment,
+					   &checked->requests, checked->error);
 	return code;
 }
 

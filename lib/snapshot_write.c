@@ -1,4 +1,5 @@
-/* snapshot_write.c - the bytes of a snapshot: into a file, into a stream, or held against a file that is there. */
+/* snapshot_write.c - the bytes of a snapshot: into a file, into a stream, or held against a file that is
+ * there. */
 #include "snapshot.h"
 
 #include <errno.h>
@@ -35,7 +36,7 @@ struct output {
 	bool is_hashing;
 	struct vl_blake3 hash;
 	uint64_t offset; /* of the stage's first byte, in the file */
-	uint8_t *stage;	 /* small pieces are put together here */
+	uint8_t *stage;  /* small pieces are put together here */
 	size_t staged;
 	valori_code code;
 	valori_error *error;
@@ -197,13 +198,14 @@ static void put_header(struct output *output)
 }
 
 /* All counts, and with them all offsets. */
-static valori_code plan(const struct source *source, const struct vl_position *position, struct vl_snapshot_head *head,
-			valori_error *error)
+static valori_code plan(const struct source *source, const struct vl_position *position,
+			struct vl_snapshot_head *head, valori_error *error)
 {
 	const struct vl_state *state = source->state;
 
 	if (state->flags & VL_STATE_NO_VECTORS)
-		return vl_fail(error, VALORI_UNKNOWABLE, "snapshot: the store was opened without its vectors");
+		return vl_fail(error, VALORI_UNKNOWABLE,
+			       "snapshot: the store was opened without its vectors");
 	memset(head, 0, sizeof(*head));
 	head->position = *position;
 	head->totals = state->totals;
@@ -212,18 +214,22 @@ static valori_code plan(const struct source *source, const struct vl_position *p
 		head->parts[section - 1].count = vl_state_section(state, (enum vl_section)section)->count;
 	head->parts[vl_part_of(VL_SECTION_HEAP)].count = vl_canon_heap_size(state);
 	for (unsigned list = 0; list < VL_LISTS; list++)
-		head->parts[VL_PART_TREES + list].count = vl_snapshot_tree_size(vl_state_slots(state, (enum vl_list)list));
+		head->parts[VL_PART_TREES + list].count =
+			vl_snapshot_tree_size(vl_state_slots(state, (enum vl_list)list));
 	head->parts[VL_PART_REQUESTS].count = source->requests->entries.count;
 	head->parts[VL_PART_REQUEST_BUCKETS].count = source->requests->buckets.count;
 	return vl_snapshot_plan(head, error);
 }
 
-static valori_code output_init(struct output *output, const struct vl_env *env, const struct vl_os *os, enum sink sink,
-			       const char *name, struct vl_snapshot_head *head, valori_error *error)
+static valori_code output_init(struct output *output, const struct vl_env *env, const struct vl_os *os,
+			       enum sink sink, const char *name, struct vl_snapshot_head *head,
+			       valori_error *error)
 {
-	*output = (struct output){.env = env, .os = os, .sink = sink, .fd = -1, .name = name, .head = head, .error = error};
+	*output = (struct output){
+		.env = env, .os = os, .sink = sink, .fd = -1, .name = name, .head = head, .error = error};
 	output->stage = vl_alloc(env, STAGE_SIZE);
-	return output->stage != NULL ? VALORI_OK : vl_fail(error, VALORI_NO_MEMORY, "%s: out of memory", name);
+	return output->stage != NULL ? VALORI_OK
+				     : vl_fail(error, VALORI_NO_MEMORY, "%s: out of memory", name);
 }
 
 static void output_free(struct output *output)
@@ -252,7 +258,8 @@ static valori_code write_stream(const struct vl_env *env, const struct vl_os *os
 }
 
 valori_code vl_snapshot_compare(const struct vl_snapshot *snapshot, const struct vl_state *state,
-				const struct vl_commitment *commitment, const struct vl_requests *requests, valori_error *error)
+				const struct vl_commitment *commitment, const struct vl_requests *requests,
+				valori_error *error)
 {
 	const struct source source = {state, commitment, requests};
 	struct vl_snapshot_head *head = vl_alloc(snapshot->env, sizeof(*head));
@@ -267,7 +274,8 @@ valori_code vl_snapshot_compare(const struct vl_snapshot *snapshot, const struct
 	if (code == VALORI_OK && !has_more && head->file_size != snapshot->head.file_size)
 		code = vl_snapshot_damaged(snapshot->path, 0, "not in canonical layout", error);
 	if (code == VALORI_OK)
-		code = output_init(&output, snapshot->env, snapshot->os, SINK_COMPARE, snapshot->path, head, error);
+		code = output_init(&output, snapshot->env, snapshot->os, SINK_COMPARE, snapshot->path, head,
+				   error);
 	for (unsigned at = 0; at < VL_PARTS; at++)
 		memcpy(head->parts[at].digest, snapshot->head.parts[at].digest, VL_HASH_SIZE);
 	if (code == VALORI_OK) {
@@ -319,7 +327,8 @@ static valori_code sync_directory(const struct vl_os *os, const char *directory,
 	return VALORI_IO;
 }
 
-valori_code vl_snapshot_sync_parent(const struct vl_env *env, const struct vl_os *os, const char *path, valori_error *error)
+valori_code vl_snapshot_sync_parent(const struct vl_env *env, const struct vl_os *os, const char *path,
+				    valori_error *error)
 {
 	size_t size;
 	char *directory = parent_of(env, path, &size);
@@ -333,8 +342,9 @@ valori_code vl_snapshot_sync_parent(const struct vl_env *env, const struct vl_os
 }
 
 /*
- * Opens the temporary file, empty, and ours alone: its lock says that nobody else writes it, a look at its name that it is not one that
- * somebody has just renamed. What a crash left under the name is thus used up, and never piles up.
+ * Opens the temporary file, empty, and ours alone: its lock says that nobody else writes it, a look at its
+ * name that it is not one that somebody has just renamed. What a crash left under the name is thus used up,
+ * and never piles up.
  */
 static valori_code open_temporary(const struct vl_os *os, const char *path, int *out_fd, valori_error *error)
 {
@@ -355,8 +365,10 @@ static valori_code open_temporary(const struct vl_os *os, const char *path, int 
 			os->close(os->context, fd); /* without a lock it may be somebody else's: it stays */
 			return vl_snapshot_io(path, result, "cannot be locked", error);
 		}
-		if (os->stat_path(os->context, path, &named) == 0 && named.inode == opened.inode && named.device == opened.device) {
-			/* Not when it is new: ext4 would write all out at close, before the sync asks for it. */
+		if (os->stat_path(os->context, path, &named) == 0 && named.inode == opened.inode &&
+		    named.device == opened.device) {
+			/* Not when it is new: ext4 would write all out at close, before the sync asks for it.
+			 */
 			if (opened.size != 0)
 				result = os->truncate(os->context, fd, 0);
 			*out_fd = fd;
@@ -392,8 +404,8 @@ static valori_code write_bytes(const struct vl_env *env, const struct vl_os *os,
 }
 
 /* What the disk has is what was meant? Only then it gets its name. */
-static valori_code read_back(const struct vl_env *env, const struct vl_os *os, const char *path, const struct vl_snapshot_head *head,
-			     valori_error *error)
+static valori_code read_back(const struct vl_env *env, const struct vl_os *os, const char *path,
+			     const struct vl_snapshot_head *head, valori_error *error)
 {
 	struct vl_snapshot *snapshot;
 	valori_code code = vl_snapshot_open(env, os, path, &snapshot, error);
@@ -403,16 +415,18 @@ static valori_code read_back(const struct vl_env *env, const struct vl_os *os, c
 	code = vl_snapshot_check_bytes(snapshot, error);
 	for (unsigned at = 0; code == VALORI_OK && at < VL_PARTS; at++)
 		if (memcmp(snapshot->head.parts[at].digest, head->parts[at].digest, VL_HASH_SIZE) != 0)
-			code = vl_snapshot_damaged(path, head->parts[at].offset, "was not read as it was written", error);
-	if (code == VALORI_OK && memcmp(snapshot->head.position.state_root, head->position.state_root, VL_HASH_SIZE) != 0)
+			code = vl_snapshot_damaged(path, head->parts[at].offset,
+						   "was not read as it was written", error);
+	if (code == VALORI_OK &&
+	    memcmp(snapshot->head.position.state_root, head->position.state_root, VL_HASH_SIZE) != 0)
 		code = vl_snapshot_damaged(path, 0, "was not read as it was written", error);
 	vl_snapshot_close(snapshot);
 	return code;
 }
 
 static valori_code write_file(const struct vl_env *env, const struct vl_os *os, const struct source *source,
-			      struct vl_snapshot_head *head, const char *path, const char *temporary, const char *directory,
-			      valori_error *error)
+			      struct vl_snapshot_head *head, const char *path, const char *temporary,
+			      const char *directory, valori_error *error)
 {
 	int fd, result;
 	valori_code code = open_temporary(os, temporary, &fd, error);
@@ -434,9 +448,11 @@ static valori_code write_file(const struct vl_env *env, const struct vl_os *os, 
 	return code == VALORI_OK ? sync_directory(os, directory, error) : code;
 }
 
-/* A path that is no regular file, a pipe or a device, gets the stream: a rename would put a file in its place. */
-static valori_code write_special(const struct vl_env *env, const struct vl_os *os, const struct source *source,
-				 struct vl_snapshot_head *head, const char *path, valori_error *error)
+/* A path that is no regular file, a pipe or a device, gets the stream: a rename would put a file in its
+ * place. */
+static valori_code write_special(const struct vl_env *env, const struct vl_os *os,
+				 const struct source *source, struct vl_snapshot_head *head, const char *path,
+				 valori_error *error)
 {
 	int fd = os->open(os->context, path, VL_OS_WRITE);
 	valori_code code;
@@ -471,9 +487,10 @@ static valori_code write_path(const struct vl_env *env, const struct vl_os *os, 
 	return code;
 }
 
-valori_code vl_snapshot_write(const struct vl_env *env, const struct vl_os *os, const struct vl_position *position, const struct vl_state *state,
-			      const struct vl_commitment *commitment, const struct vl_requests *requests, const char *path, int fd,
-			      valori_error *error)
+valori_code vl_snapshot_write(const struct vl_env *env, const struct vl_os *os,
+			      const struct vl_position *position, const struct vl_state *state,
+			      const struct vl_commitment *commitment, const struct vl_requests *requests,
+			      const char *path, int fd, valori_error *error)
 {
 	const struct source source = {state, commitment, requests};
 	struct vl_snapshot_head *head = vl_alloc(env, sizeof(*head));
@@ -490,8 +507,9 @@ valori_code vl_snapshot_write(const struct vl_env *env, const struct vl_os *os, 
 	return code;
 }
 
-valori_code vl_snapshot_foresee(const struct vl_env *env, const struct vl_position *position, const struct vl_state *state,
-				const struct vl_commitment *commitment, const struct vl_requests *requests, valori_snapshot_info *out,
+valori_code vl_snapshot_foresee(const struct vl_env *env, const struct vl_position *position,
+				const struct vl_state *state, const struct vl_commitment *commitment,
+				const struct vl_requests *requests, valori_snapshot_info *out,
 				valori_error *error)
 {
 	const struct source source = {state, commitment, requests};
@@ -509,8 +527,9 @@ valori_code vl_snapshot_foresee(const struct vl_env *env, const struct vl_positi
 
 /* ---- a stream that becomes a file ---- */
 
-static valori_code receive_header(const struct vl_os *os, int fd, const char *name, const struct vl_kernels *kernels,
-				  struct vl_snapshot_head *head, uint8_t *header, valori_error *error)
+static valori_code receive_header(const struct vl_os *os, int fd, const char *name,
+				  const struct vl_kernels *kernels, struct vl_snapshot_head *head,
+				  uint8_t *header, valori_error *error)
 {
 	size_t size = 0;
 
@@ -523,25 +542,29 @@ static valori_code receive_header(const struct vl_os *os, int fd, const char *na
 			break;
 		size += (size_t)count;
 	}
-	return vl_snapshot_head_decode(header, size < VL_SNAPSHOT_HEADER ? size : vl_snapshot_claimed_size(header), name, kernels,
-				       head, error);
+	return vl_snapshot_head_decode(header,
+				       size < VL_SNAPSHOT_HEADER ? size : vl_snapshot_claimed_size(header),
+				       name, kernels, head, error);
 }
 
-static valori_code receive_rest(const struct vl_os *os, int fd, const char *name, int target, const char *path, uint64_t file_size,
-				uint8_t *buffer, valori_error *error)
+static valori_code receive_rest(const struct vl_os *os, int fd, const char *name, int target,
+				const char *path, uint64_t file_size, uint8_t *buffer, valori_error *error)
 {
 	uint64_t offset = VL_SNAPSHOT_HEADER;
 
 	for (;;) {
 		/* One byte more than there should be shows what follows the end. */
 		uint64_t wanted = file_size - offset + 1;
-		int64_t count = os->read(os->context, fd, buffer, wanted < STAGE_SIZE ? (size_t)wanted : STAGE_SIZE);
+		int64_t count =
+			os->read(os->context, fd, buffer, wanted < STAGE_SIZE ? (size_t)wanted : STAGE_SIZE);
 		int result;
 
 		if (count < 0)
 			return vl_snapshot_io(name, (int)count, "cannot be read", error);
 		if (count == 0)
-			return offset == file_size ? VALORI_OK : vl_snapshot_damaged(name, offset, "stream is truncated", error);
+			return offset == file_size
+				       ? VALORI_OK
+				       : vl_snapshot_damaged(name, offset, "stream is truncated", error);
 		if ((uint64_t)count > file_size - offset)
 			return vl_snapshot_damaged(name, file_size, "bytes follow the end", error);
 		result = vl_os_pwrite_all(os, target, buffer, (size_t)count, offset);
@@ -551,8 +574,8 @@ static valori_code receive_rest(const struct vl_os *os, int fd, const char *name
 	}
 }
 
-valori_code vl_snapshot_receive(const struct vl_env *env, const struct vl_os *os, int fd, const char *name, const char *path,
-				valori_error *error)
+valori_code vl_snapshot_receive(const struct vl_env *env, const struct vl_os *os, int fd, const char *name,
+				const char *path, valori_error *error)
 {
 	struct vl_snapshot_head *head = vl_alloc(env, sizeof(*head));
 	uint8_t *buffer = vl_alloc(env, STAGE_SIZE);

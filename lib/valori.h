@@ -438,7 +438,8 @@ typedef struct valori_log_info {
 	uint64_t base_commit, base_event; /* the first commit in this log, events before it */
 	uint64_t base_time_ms;
 	valori_hash log_id, base_root; /* state root before its first commit */
-	valori_hash parent_id, parent_root; /* of the store it was restored from, else zero */
+	/* of the store it was restored from: id, commits, root of its log tree; else zero */
+	valori_hash parent_id, parent_root;
 	uint64_t parent_commit;
 } valori_log_info;
 

@@ -1,7 +1,9 @@
 /*
  * faults.h - the real machine, but the call with a certain number fails.
  *
- * Every call is counted that the real world can refuse. A sync is counted, not done: without a power cut nobody can tell, and disks are slow. With crash set, all calls behind that one fail, too: as if the process had ended there.
+ * Every call is counted that the real world can refuse. A sync is counted, not done: without a power cut
+ * nobody can tell, and disks are slow. With crash set, all calls behind that one fail, too: as if the
+ * process had ended there.
  */
 #ifndef FAULTS_H
 #define FAULTS_H
@@ -13,9 +15,9 @@
 
 struct faults {
 	struct vl_os os;
-	uint64_t calls;	  /* so far */
+	uint64_t calls;   /* so far */
 	uint64_t fail_at; /* number of the call that fails, from 1; 0: none */
-	int error;	  /* with which it fails: EIO, ENOSPC ... */
+	int error;        /* with which it fails: EIO, ENOSPC ... */
 	bool crash;
 	int open; /* descriptors that were not closed */
 };
@@ -119,7 +121,8 @@ static int faults_make_directory(void *c, const char *path)
 	return FAULTS_PASS(c, vl_os_real.make_directory(NULL, path));
 }
 
-static int faults_list(void *c, const char *path, int (*visit)(void *argument, const char *name), void *argument)
+static int faults_list(void *c, const char *path, int (*visit)(void *argument, const char *name),
+		       void *argument)
 {
 	return FAULTS_PASS(c, vl_os_real.list(NULL, path, visit, argument));
 }

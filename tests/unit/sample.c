@@ -31,7 +31,8 @@ void sample_init(struct sample *sample, const struct vl_env *env, uint32_t dim, 
 	must(vl_state_init(&sample->state, sample->pool, dim, 0, NULL), "state");
 	must(vl_commitment_init(&sample->commitment, sample->pool, NULL), "commitment");
 	must(vl_requests_init(&sample->requests, sample->pool, NULL), "requests");
-	must(vl_commitment_update(&sample->commitment, &sample->state, sample->position.state_root, NULL), "root");
+	must(vl_commitment_update(&sample->commitment, &sample->state, sample->position.state_root, NULL),
+	     "root");
 }
 
 void sample_free(struct sample *sample)
@@ -72,8 +73,8 @@ static void make_commit(struct sample *sample, const uint8_t state_root[VL_HASH_
 	must(roots != NULL ? VALORI_OK : VALORI_NO_MEMORY, "commit");
 	vl_events_root(kernels, sample->digests.data, sample->event_count, roots);
 	memcpy(roots + VL_HASH_SIZE, state_root, VL_HASH_SIZE);
-	vl_commit_finish(bytes.data, bytes.size, &sample->position, sample->position.time_ms + 1000, sample->event_count,
-			 sample->request_count, kernels);
+	vl_commit_finish(bytes.data, bytes.size, &sample->position, sample->position.time_ms + 1000,
+			 sample->event_count, sample->request_count, kernels);
 	must(vl_commit_decode(bytes.data, bytes.size, &sample->position, kernels, &commit, NULL), "commit");
 	vl_position_advance(&sample->position, &commit, kernels);
 	if (sample->append != NULL)
@@ -175,7 +176,9 @@ static void fill_metadata(struct sample *sample, struct vl_event *event)
 	event->metadata_size = VL_ABSENT;
 	if (kind < 6)
 		return;
-	event->metadata_size = (uint32_t)(kind < 8 ? 0 : kind < 19 ? below(sample, 300) : below(sample, 65536) + 1);
+	event->metadata_size = (uint32_t)(kind < 8    ? 0
+					  : kind < 19 ? below(sample, 300)
+						      : below(sample, 65536) + 1);
 	memset(blob, (int)below(sample, 256), event->metadata_size + 1);
 	event->metadata = blob;
 }
@@ -195,13 +198,33 @@ static void fill_event(struct sample *sample, struct vl_event *event)
 {
 	/* More is made than is taken away. */
 	static const uint8_t kinds[] = {
-		VALORI_EVENT_INSERT,	    VALORI_EVENT_INSERT,      VALORI_EVENT_INSERT,	   VALORI_EVENT_INSERT,
-		VALORI_EVENT_INSERT,	    VALORI_EVENT_SOFT_DELETE, VALORI_EVENT_DELETE,	   VALORI_EVENT_SET_METADATA,
-		VALORI_EVENT_SET_TAG,	    VALORI_EVENT_NODE_CREATE, VALORI_EVENT_NODE_CREATE,	   VALORI_EVENT_NODE_CREATE,
-		VALORI_EVENT_NODE_CREATE,   VALORI_EVENT_NODE_DELETE, VALORI_EVENT_NODE_SET_RECORD, VALORI_EVENT_EDGE_CREATE,
-		VALORI_EVENT_EDGE_CREATE,   VALORI_EVENT_EDGE_CREATE, VALORI_EVENT_EDGE_CREATE,	   VALORI_EVENT_EDGE_CREATE,
-		VALORI_EVENT_EDGE_DELETE,   VALORI_EVENT_META_SET,    VALORI_EVENT_META_SET,	   VALORI_EVENT_META_DELETE,
-		VALORI_EVENT_COLLECTION_CREATE, VALORI_EVENT_COLLECTION_DROP, VALORI_EVENT_CONFIG,
+		VALORI_EVENT_INSERT,
+		VALORI_EVENT_INSERT,
+		VALORI_EVENT_INSERT,
+		VALORI_EVENT_INSERT,
+		VALORI_EVENT_INSERT,
+		VALORI_EVENT_SOFT_DELETE,
+		VALORI_EVENT_DELETE,
+		VALORI_EVENT_SET_METADATA,
+		VALORI_EVENT_SET_TAG,
+		VALORI_EVENT_NODE_CREATE,
+		VALORI_EVENT_NODE_CREATE,
+		VALORI_EVENT_NODE_CREATE,
+		VALORI_EVENT_NODE_CREATE,
+		VALORI_EVENT_NODE_DELETE,
+		VALORI_EVENT_NODE_SET_RECORD,
+		VALORI_EVENT_EDGE_CREATE,
+		VALORI_EVENT_EDGE_CREATE,
+		VALORI_EVENT_EDGE_CREATE,
+		VALORI_EVENT_EDGE_CREATE,
+		VALORI_EVENT_EDGE_CREATE,
+		VALORI_EVENT_EDGE_DELETE,
+		VALORI_EVENT_META_SET,
+		VALORI_EVENT_META_SET,
+		VALORI_EVENT_META_DELETE,
+		VALORI_EVENT_COLLECTION_CREATE,
+		VALORI_EVENT_COLLECTION_DROP,
+		VALORI_EVENT_CONFIG,
 	};
 
 	*event = (struct vl_event){.metadata_size = VL_ABSENT};
@@ -240,7 +263,8 @@ static void fill_event(struct sample *sample, struct vl_event *event)
 		event->id = any(sample, VL_EDGES);
 		break;
 	case VALORI_EVENT_META_SET:
-		event->id = below(sample, 2) == 0 ? vl_state_slots(&sample->state, VL_META) : any(sample, VL_META);
+		event->id = below(sample, 2) == 0 ? vl_state_slots(&sample->state, VL_META)
+						  : any(sample, VL_META);
 		fill_key(sample, event);
 		fill_metadata(sample, event);
 		event->metadata_size = event->metadata_size == VL_ABSENT ? 0 : event->metadata_size;

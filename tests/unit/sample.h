@@ -19,7 +19,8 @@ struct sample {
 	struct vl_position position;
 	uint64_t refused; /* events that could not be applied: they leave no trace */
 	/* Called with each commit, as a log has it, and the position after it. */
-	void (*append)(void *context, const uint8_t *bytes, uint64_t size, const struct vl_position *position);
+	void (*append)(void *context, const uint8_t *bytes, uint64_t size,
+		       const struct vl_position *position);
 	void *context;
 	struct vl_buf events, digests, table; /* of the commit that is being made */
 	uint32_t event_count, request_count;

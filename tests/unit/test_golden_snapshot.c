@@ -1,9 +1,11 @@
 /*
- * test_golden_snapshot.c - one more golden store, tests/vectors/golden/everything: what test_golden.c cannot make, and a snapshot of it all.
+ * test_golden_snapshot.c - one more golden store, tests/vectors/golden/everything: what test_golden.c cannot
+ * make, and a snapshot of it all.
  *
- * It holds each form that content can take, salted with salts that are known, ids that are deleted, lists and tables with several entries;
- * and snapshot.val of the moment between its two segments. It is read as it was written, and would be written again. Without the first
- * segment it is a trimmed log. test_golden_snapshot DIRECTORY writes it there: only for a format that has not been released.
+ * It holds each form that content can take, salted with salts that are known, ids that are deleted, lists and
+ * tables with several entries; and snapshot.val of the moment between its two segments. It is read as it was
+ * written, and would be written again. Without the first segment it is a trimmed log. test_golden_snapshot
+ * DIRECTORY writes it there: only for a format that has not been released.
  */
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -19,7 +21,8 @@
 enum { DIM = 3 };
 
 static struct memory memory;
-static const char *const names[] = {"events-00000000000000000000.log", "events.log", "events.head", "snapshot.val"};
+static const char *const names[] = {"events-00000000000000000000.log", "events.log", "events.head",
+				    "snapshot.val"};
 
 static void must(valori_code code, const valori_error *error)
 {
@@ -33,9 +36,10 @@ static void must(valori_code code, const valori_error *error)
 
 static const uint8_t vectors[4][4 * DIM] = {
 	{0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}, /* 1, 0, -1 */
-	{0, 0x80, 0, 0, 1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff}, /* a half, the smallest, and the smallest negative one */
+	{0, 0x80, 0, 0, 1, 0, 0, 0, 0xff, 0xff, 0xff,
+	 0xff}, /* a half, the smallest, and the smallest negative one */
 	{0xff, 0xff, 0xff, 0x7f, 0, 0, 0, 0, 0, 0, 0, 0}, /* the largest */
-	{0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0x80}, /* the most negative one that has a place */
+	{0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0x80},          /* the most negative one that has a place */
 };
 static const uint8_t salts[2][VL_SALT_SIZE] = {"salt of vectors", "another salt..."};
 static uint8_t large[65536];
@@ -77,7 +81,8 @@ static void insert(struct sample *sample, unsigned vector, uint64_t tag, uint16_
 	apply(sample, event);
 }
 
-static void set_metadata(struct sample *sample, uint64_t id, const uint8_t *metadata, uint32_t size, const uint8_t *salt)
+static void set_metadata(struct sample *sample, uint64_t id, const uint8_t *metadata, uint32_t size,
+			 const uint8_t *salt)
 {
 	struct vl_event event = event_of(VALORI_EVENT_SET_METADATA, id);
 
@@ -99,7 +104,8 @@ static void with_tag(struct sample *sample, uint8_t type, uint64_t id, uint64_t 
 	apply(sample, event);
 }
 
-static void node(struct sample *sample, uint8_t type, uint64_t id, uint64_t record, uint16_t collection, uint8_t kind)
+static void node(struct sample *sample, uint8_t type, uint64_t id, uint64_t record, uint16_t collection,
+		 uint8_t kind)
 {
 	struct vl_event event = event_of(type, id);
 
@@ -132,7 +138,8 @@ static void meta(struct sample *sample, uint64_t slot, const char *key, const ui
 
 static void collection(struct sample *sample, const char *name)
 {
-	struct vl_event event = event_of(VALORI_EVENT_COLLECTION_CREATE, vl_state_slots(&sample->state, VL_COLLECTIONS));
+	struct vl_event event =
+		event_of(VALORI_EVENT_COLLECTION_CREATE, vl_state_slots(&sample->state, VL_COLLECTIONS));
 
 	event.key = (const uint8_t *)name;
 	event.key_size = (uint32_t)strlen(name);
@@ -258,8 +265,8 @@ static void make(const char *directory)
 	first_half(&sample);
 	must(vl_writer_rotate(writer, &error), &error);
 	snprintf(path, sizeof(path), "%s/snapshot.val", directory);
-	must(vl_snapshot_write(&memory.env, &vl_os_real, &sample.position, &sample.state, &sample.commitment, &sample.requests, path,
-			       -1, &error),
+	must(vl_snapshot_write(&memory.env, &vl_os_real, &sample.position, &sample.state, &sample.commitment,
+			       &sample.requests, path, -1, &error),
 	     &error);
 	second_half(&sample);
 	must(vl_writer_close(writer, &error), &error);
@@ -279,7 +286,8 @@ static bool same_file(const char *a, const char *b)
 	while (is_same && counts[0] > 0) {
 		for (int i = 0; i < 2; i++)
 			counts[i] = read(fds[i], buffers[i], sizeof(buffers[i]));
-		is_same = counts[0] >= 0 && counts[0] == counts[1] && memcmp(buffers[0], buffers[1], (size_t)counts[0]) == 0;
+		is_same = counts[0] >= 0 && counts[0] == counts[1] &&
+			  memcmp(buffers[0], buffers[1], (size_t)counts[0]) == 0;
 	}
 	for (int i = 0; i < 2; i++)
 		if (fds[i] >= 0)
@@ -311,7 +319,8 @@ static void test_root(const char *directory, const char *snapshot, uint64_t base
 
 	options.log = directory;
 	options.snapshot = snapshot;
-	if (!check(valori_open(&options, &store, &error) == VALORI_OK && valori_get_info(store, &info, &error) == VALORI_OK,
+	if (!check(valori_open(&options, &store, &error) == VALORI_OK &&
+			   valori_get_info(store, &info, &error) == VALORI_OK,
 		   "%s opens", what))
 		printf("# %s\n", error.message);
 	valori_hash_format(&info.state_root, root);

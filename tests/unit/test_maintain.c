@@ -50,16 +50,19 @@ static valori_code apply_commit(struct sample *sample, const struct vl_commit *c
 		struct vl_request added = {.event = commit->first_event + i};
 		size_t used;
 
-		code = vl_event_decode(memory.env.kernels, at, (size_t)left, sample->state.dim, &event, &used, error);
+		code = vl_event_decode(memory.env.kernels, at, (size_t)left, sample->state.dim, &event, &used,
+				       error);
 		if (code == VALORI_OK)
-			code = vl_event_hash_contents(memory.env.kernels, &event, 1, sample->state.dim, &scratch, error);
+			code = vl_event_hash_contents(memory.env.kernels, &event, 1, sample->state.dim,
+						      &scratch, error);
 		if (code == VALORI_OK)
 			code = vl_state_apply(&sample->state, &event, error);
 		if (code != VALORI_OK)
 			break;
 		at += used;
 		left -= used;
-		if (request == commit->requests + (size_t)commit->request_count * VL_REQUEST_ENTRY || vl_get32(request) != i)
+		if (request == commit->requests + (size_t)commit->request_count * VL_REQUEST_ENTRY ||
+		    vl_get32(request) != i)
 			continue;
 		memcpy(added.id, request + 8, VL_REQUEST_ID);
 		added.object = event.id;
@@ -72,7 +75,8 @@ static valori_code apply_commit(struct sample *sample, const struct vl_commit *c
 	if (code == VALORI_OK)
 		code = vl_commitment_update(&sample->commitment, &sample->state, root, error);
 	if (code == VALORI_OK && memcmp(root, commit->state_root, 32) != 0)
-		code = vl_fail(error, VALORI_MISMATCH, "commit %llu: another root", (unsigned long long)commit->number);
+		code = vl_fail(error, VALORI_MISMATCH, "commit %llu: another root",
+			       (unsigned long long)commit->number);
 	return code;
 }
 
@@ -83,16 +87,16 @@ static bool start_with(struct store *store, const char *path, struct vl_reader *
 		return false;
 	if (memcmp(vl_snapshot_position(store->snapshot)->log_id, vl_reader_base(reader)->log_id, 32) == 0 &&
 	    vl_reader_seek_position(reader, vl_snapshot_position(store->snapshot), NULL) == VALORI_OK &&
-	    vl_snapshot_attach(store->snapshot, &store->sample.state, &store->sample.commitment, &store->sample.requests, NULL) ==
-		    VALORI_OK)
+	    vl_snapshot_attach(store->snapshot, &store->sample.state, &store->sample.commitment,
+			       &store->sample.requests, NULL) == VALORI_OK)
 		return true;
 	vl_snapshot_close(store->snapshot);
 	store->snapshot = NULL;
 	return false;
 }
 
-static valori_code replay(struct store *store, struct vl_reader **reader, const struct vl_reader_options *options,
-			  valori_error *error)
+static valori_code replay(struct store *store, struct vl_reader **reader,
+			  const struct vl_reader_options *options, valori_error *error)
 {
 	const char *snapshot = vl_maintain_snapshot(&memory.env, &faultless.os, &store->names);
 	struct vl_commit commit;
@@ -103,7 +107,8 @@ static valori_code replay(struct store *store, struct vl_reader **reader, const 
 	store->base = vl_reader_base(*reader)->height;
 	sample_init(&store->sample, &memory.env, vl_reader_base(*reader)->dim, 1);
 	if ((snapshot == NULL || !start_with(store, snapshot, *reader)) && store->base != 0)
-		code = vl_fail(error, VALORI_UNKNOWABLE, "no snapshot for event %llu", (unsigned long long)store->base);
+		code = vl_fail(error, VALORI_UNKNOWABLE, "no snapshot for event %llu",
+			       (unsigned long long)store->base);
 	while (code == VALORI_OK) {
 		code = vl_reader_next(*reader, &commit, error);
 		if (code == VALORI_OK)
@@ -156,7 +161,8 @@ static void append(void *context, const uint8_t *bytes, uint64_t size, const str
 static valori_code store_write(struct store *store, const char *path, valori_error *error)
 {
 	struct vl_reader_options options = {.path = path, .fd = -1, .ignore_head = true};
-	const struct vl_writer_options writing = {.segment_size = VL_SEGMENT_SIZE_MIN, .sync_mode = VALORI_SYNC_ALWAYS};
+	const struct vl_writer_options writing = {.segment_size = VL_SEGMENT_SIZE_MIN,
+						  .sync_mode = VALORI_SYNC_ALWAYS};
 	struct vl_reader *reader = NULL;
 	valori_code code;
 
@@ -177,7 +183,8 @@ static valori_code store_write(struct store *store, const char *path, valori_err
 	if (code == VALORI_OK)
 		code = replay(store, &reader, &options, error);
 	if (code == VALORI_OK)
-		code = vl_writer_open(&memory.env, &faultless.os, &store->names, &writing, reader, &store->writer, error);
+		code = vl_writer_open(&memory.env, &faultless.os, &store->names, &writing, reader,
+				      &store->writer, error);
 	vl_reader_close(reader);
 	store->sample.append = append;
 	store->sample.context = store;
@@ -203,8 +210,8 @@ static void snapshot_of(const char *path, const char *snapshot)
 	valori_error error;
 
 	must(store_read(&store, path, NULL, &error), &error, "read");
-	must(vl_snapshot_write(&memory.env, &faultless.os, &store.sample.position, &store.sample.state, &store.sample.commitment,
-			       &store.sample.requests, snapshot, -1, &error),
+	must(vl_snapshot_write(&memory.env, &faultless.os, &store.sample.position, &store.sample.state,
+			       &store.sample.commitment, &store.sample.requests, snapshot, -1, &error),
 	     &error, "snapshot");
 	store_close(&store);
 }
@@ -239,8 +246,8 @@ static struct look look_at(const char *path, const char *archive)
 
 static bool same_state(const struct look *a, const struct look *b)
 {
-	return a->code == VALORI_OK && b->code == VALORI_OK && a->height == b->height && a->requests == b->requests &&
-	       memcmp(a->root, b->root, 32) == 0;
+	return a->code == VALORI_OK && b->code == VALORI_OK && a->height == b->height &&
+	       a->requests == b->requests && memcmp(a->root, b->root, 32) == 0;
 }
 
 static bool same_log(const struct look *a, const struct look *b)
@@ -314,7 +321,8 @@ static bool same_files(const char *a, const char *b)
 	while (is_same && counts[0] > 0) {
 		for (int i = 0; i < 2; i++)
 			counts[i] = read(fds[i], buffers[i], sizeof(buffers[i]));
-		is_same = counts[0] >= 0 && counts[0] == counts[1] && memcmp(buffers[0], buffers[1], (size_t)counts[0]) == 0;
+		is_same = counts[0] >= 0 && counts[0] == counts[1] &&
+			  memcmp(buffers[0], buffers[1], (size_t)counts[0]) == 0;
 	}
 	close(fds[0]);
 	close(fds[1]);
@@ -385,7 +393,8 @@ static void make_store(unsigned commits)
 static valori_code trim(const char *snapshot, const char *archive, bool dry_run, valori_trim_result *result)
 {
 	valori_error error = {0};
-	valori_code code = vl_maintain_trim(&memory.env, &faultless.os, "store", snapshot, archive, dry_run, result, &error);
+	valori_code code = vl_maintain_trim(&memory.env, &faultless.os, "store", snapshot, archive, dry_run,
+					    result, &error);
 
 	if (code != VALORI_OK)
 		printf("# %s\n", error.message);
@@ -403,19 +412,25 @@ static void test_trim(void)
 	make_store(12);
 	before = look_at("store", NULL);
 	sealed = count_files("store/events-*.log");
-	check(before.code == VALORI_OK && before.base == 0 && sealed >= 4, "the store has some sealed segments");
-	check(trim("middle.val", NULL, true, &dry) == VALORI_OK && dry.segments > 0 && dry.segments < sealed && dry.bytes > 0,
+	check(before.code == VALORI_OK && before.base == 0 && sealed >= 4,
+	      "the store has some sealed segments");
+	check(trim("middle.val", NULL, true, &dry) == VALORI_OK && dry.segments > 0 &&
+		      dry.segments < sealed && dry.bytes > 0,
 	      "a rehearsal says what would go");
 	check_u64(count_files("store/events-*.log"), sealed, "and takes nothing away");
-	check_u64(trim("middle.val", NULL, false, &done), VALORI_OK, "the log is trimmed behind the snapshot");
+	check_u64(trim("middle.val", NULL, false, &done), VALORI_OK,
+		  "the log is trimmed behind the snapshot");
 	check(memcmp(&dry, &done, sizeof(dry)) == 0, "what goes is what the rehearsal said");
 	check_u64(count_files("store/events-*.log"), sealed - done.segments, "as many files are gone");
-	check_u64(look_at("store", NULL).code, VALORI_UNKNOWABLE, "without a snapshot the trimmed log does not tell the state");
+	check_u64(look_at("store", NULL).code, VALORI_UNKNOWABLE,
+		  "without a snapshot the trimmed log does not tell the state");
 	copy_file("middle.val", "store/snapshot.val");
 	after = look_at("store", NULL);
-	check(same_state(&before, &after) && same_log(&before, &after) && after.base == done.base_height && after.base > 0,
+	check(same_state(&before, &after) && same_log(&before, &after) && after.base == done.base_height &&
+		      after.base > 0,
 	      "with the snapshot it does");
-	check(trim("middle.val", NULL, false, &done) == VALORI_OK && done.segments == 0 && done.base_height == after.base,
+	check(trim("middle.val", NULL, false, &done) == VALORI_OK && done.segments == 0 &&
+		      done.base_height == after.base,
 	      "a second time there is nothing to trim");
 	check(lives_on("store"), "a trimmed store lives on");
 }
@@ -428,10 +443,12 @@ static void test_trim_all(void)
 	make_store(6);
 	before = look_at("store", NULL);
 	check_u64(trim("end.val", NULL, true, &dry), VALORI_OK, "a rehearsal with a snapshot of the end");
-	check_u64(trim("end.val", NULL, false, &done), VALORI_OK, "the log is trimmed behind a snapshot of its end");
+	check_u64(trim("end.val", NULL, false, &done), VALORI_OK,
+		  "the log is trimmed behind a snapshot of its end");
 	check(memcmp(&dry, &done, sizeof(dry)) == 0 && done.base_height == before.height,
 	      "all of it goes, for nobody was writing");
-	check(count_files("store/events-*.log") == 0 && count_files("store/events.log") == 1, "an empty live segment is left");
+	check(count_files("store/events-*.log") == 0 && count_files("store/events.log") == 1,
+	      "an empty live segment is left");
 	copy_file("end.val", "store/snapshot.val");
 	after = look_at("store", NULL);
 	check(same_state(&before, &after) && after.base == before.height, "and the state is there");
@@ -450,7 +467,8 @@ static void test_trim_beside_writer(void)
 	before = look_at("store", NULL);
 	must(store_write(&store, "store", &error), &error, "write");
 	check_u64(trim("end.val", NULL, false, &done), VALORI_OK, "a log is trimmed beside its writer");
-	check(count_files("store/events-*.log") == 0 && done.base_height < before.height, "the live segment stays");
+	check(count_files("store/events-*.log") == 0 && done.base_height < before.height,
+	      "the live segment stays");
 	store.sample.seed = 8;
 	sample_grow(&store.sample, 3, 20);
 	store_close(&store);
@@ -470,17 +488,18 @@ static void test_trim_refused(void)
 	files = count_files("store/*");
 	sample_init(&other, &memory.env, DIM, 77);
 	sample_grow(&other, 12, 40);
-	must(vl_snapshot_write(&memory.env, &faultless.os, &other.position, &other.state, &other.commitment, &other.requests,
-			       "other.val", -1, &error),
+	must(vl_snapshot_write(&memory.env, &faultless.os, &other.position, &other.state, &other.commitment,
+			       &other.requests, "other.val", -1, &error),
 	     &error, "other");
-	check_u64(trim("other.val", NULL, false, &done), VALORI_OTHER_LOG, "a snapshot of another log is refused");
+	check_u64(trim("other.val", NULL, false, &done), VALORI_OTHER_LOG,
+		  "a snapshot of another log is refused");
 	memcpy(other.position.log_id, (uint8_t[32]){0}, 32);
 	{
 		struct look own = look_at("store", NULL);
 		memcpy(other.position.log_id, own.log_id, 32);
 	}
-	must(vl_snapshot_write(&memory.env, &faultless.os, &other.position, &other.state, &other.commitment, &other.requests,
-			       "other.val", -1, &error),
+	must(vl_snapshot_write(&memory.env, &faultless.os, &other.position, &other.state, &other.commitment,
+			       &other.requests, "other.val", -1, &error),
 	     &error, "other");
 	check_u64(trim("other.val", NULL, false, &done), VALORI_OTHER_LOG, "a snapshot of a fork is refused");
 	sample_free(&other);
@@ -499,10 +518,12 @@ static void test_trim_refused(void)
 	copy_file("end.val", "longer/snapshot.val");
 	grow("longer", 2, 20, 9);
 	snapshot_of("longer", "longer.val");
-	check_u64(trim("longer.val", NULL, false, &done), VALORI_MISSING, "a snapshot from beyond the log's end is refused");
+	check_u64(trim("longer.val", NULL, false, &done), VALORI_MISSING,
+		  "a snapshot from beyond the log's end is refused");
 	scratch_clear("longer");
 	check_u64(trim("end.val", NULL, false, &done), VALORI_OK, "a good one is taken");
-	check_u64(trim("middle.val", NULL, false, &done), VALORI_UNKNOWABLE, "one from before the log's base is refused");
+	check_u64(trim("middle.val", NULL, false, &done), VALORI_UNKNOWABLE,
+		  "one from before the log's base is refused");
 }
 
 static int other_device(void *context, const char *from, const char *to)
@@ -525,16 +546,22 @@ static void test_archive(void)
 		scratch_clear("archive");
 		before = look_at("store", NULL);
 		os.link = copies ? other_device : faultless.os.link;
-		/* The second rotation of the live segment must link, so the copies are of those that are sealed already. */
-		check_u64(vl_maintain_trim(&memory.env, &os, "store", copies ? "middle.val" : "end.val", "archive", false, &done, &error),
-			  VALORI_OK, copies ? "segments are copied to an archive on another device" : "segments are moved to an archive");
-		check(done.segments > 0 && count_files("archive/*") == done.segments, "they are all there, and nothing else");
+		/* The second rotation of the live segment must link, so the copies are of those that are
+		 * sealed already. */
+		check_u64(vl_maintain_trim(&memory.env, &os, "store", copies ? "middle.val" : "end.val",
+					   "archive", false, &done, &error),
+			  VALORI_OK,
+			  copies ? "segments are copied to an archive on another device"
+				 : "segments are moved to an archive");
+		check(done.segments > 0 && count_files("archive/*") == done.segments,
+		      "they are all there, and nothing else");
 		copy_file(copies ? "middle.val" : "end.val", "store/snapshot.val");
 		after = look_at("store", NULL);
 		check(same_state(&before, &after), "the store is as before");
 		unlink("store/snapshot.val");
 		archived = look_at("store", "archive");
-		check(same_state(&before, &archived) && archived.base == 0, "with the archive it can be read from its beginning");
+		check(same_state(&before, &archived) && archived.base == 0,
+		      "with the archive it can be read from its beginning");
 		copy_file(copies ? "middle.val" : "end.val", "store/snapshot.val");
 		check(lives_on("store"), "it lives on");
 	}
@@ -544,10 +571,12 @@ static void test_archive(void)
 	if (mkdir("archive", 0700) != 0)
 		exit(1);
 	copy_file("store/events-00000000000000000000.log", "archive/events-00000000000000000000.log");
-	check_u64(trim("end.val", "archive", false, &done), VALORI_OK, "a segment that is archived already needs only go");
+	check_u64(trim("end.val", "archive", false, &done), VALORI_OK,
+		  "a segment that is archived already needs only go");
 	make_store(6);
 	spoil("archive/events-00000000000000000000.log", 5000);
-	check_u64(trim("end.val", "archive", false, &done), VALORI_INVALID, "another file of that name is not overwritten");
+	check_u64(trim("end.val", "archive", false, &done), VALORI_INVALID,
+		  "another file of that name is not overwritten");
 	check_u64(count_files("store/events-00000000000000000000.log"), 1, "and the segment stays");
 }
 
@@ -573,7 +602,8 @@ static void test_trim_faults(void)
 			faults_init(&faults);
 			faults.fail_at = at;
 			faults.crash = mode & 1;
-			code = vl_maintain_trim(&memory.env, &faults.os, "store", "end.val", mode & 2 ? "archive" : NULL, false, &done, NULL);
+			code = vl_maintain_trim(&memory.env, &faults.os, "store", "end.val",
+						mode & 2 ? "archive" : NULL, false, &done, NULL);
 			failures += code != VALORI_OK;
 			leaks += faults.open != 0 || memory.blocks != blocks;
 			after = look_at("store", NULL);
@@ -589,20 +619,24 @@ static void test_trim_faults(void)
 			reported = wrong;
 			if (faults.calls < at)
 				break;
-			stuck += vl_maintain_trim(&memory.env, &faultless.os, "store", "end.val", mode & 2 ? "archive" : NULL, false, &done, NULL) !=
-					 VALORI_OK ||
+			stuck += vl_maintain_trim(&memory.env, &faultless.os, "store", "end.val",
+						  mode & 2 ? "archive" : NULL, false, &done,
+						  NULL) != VALORI_OK ||
 				 done.base_height != before.height;
 		}
 	}
 	check(failures > 100, "calls fail");
-	check_u64(wrong, 0, "whichever call of a trim fails: the store is whole, and with its archive back to its beginning");
+	check_u64(
+		wrong, 0,
+		"whichever call of a trim fails: the store is whole, with its archive to its beginning");
 	check_u64(stuck, 0, "the next trim does all that is left");
 	check_u64(leaks, 0, "no descriptor and no memory is lost");
 }
 
 /* ---- restoring ---- */
 
-static valori_code restore(const struct vl_os *os, const char *log, const char *snapshot, valori_snapshot_info *info)
+static valori_code restore(const struct vl_os *os, const char *log, const char *snapshot,
+			   valori_snapshot_info *info)
 {
 	valori_error error = {0};
 	valori_code code = vl_maintain_restore(&memory.env, os, log, snapshot, -1, info, &error);
@@ -621,35 +655,43 @@ static void test_restore(void)
 	make_store(6);
 	before = look_at("store", NULL);
 	copy_files("store", "past");
-	check_u64(restore(&faultless.os, "store", "middle.val", &info), VALORI_OK, "a store is restored from a snapshot");
+	check_u64(restore(&faultless.os, "store", "middle.val", &info), VALORI_OK,
+		  "a store is restored from a snapshot");
 	after = look_at("store", NULL);
 	check(after.code == VALORI_OK && !same_log(&before, &after), "it is a new log");
 	check(vl_snapshot_open(&memory.env, &faultless.os, "middle.val", &snapshot, NULL) == VALORI_OK &&
-		      after.height == vl_snapshot_position(snapshot)->height && after.commits == 0 && after.base == after.height &&
+		      after.height == vl_snapshot_position(snapshot)->height && after.commits == 0 &&
+		      after.base == after.height &&
 		      memcmp(after.root, vl_snapshot_position(snapshot)->state_root, 32) == 0,
 	      "with the snapshot's state, no commit, and heights that go on");
 	check(info.height == after.height && memcmp(info.log_id.bytes, after.log_id, 32) == 0, "as it says");
 	vl_snapshot_close(snapshot);
-	check(vl_snapshot_open(&memory.env, &faultless.os, "store/snapshot.val", &snapshot, NULL) == VALORI_OK &&
+	check(vl_snapshot_open(&memory.env, &faultless.os, "store/snapshot.val", &snapshot, NULL) ==
+			      VALORI_OK &&
 		      vl_snapshot_verify(snapshot, NULL) == VALORI_OK &&
 		      memcmp(vl_snapshot_position(snapshot)->parent_id, before.log_id, 32) == 0 &&
 		      vl_snapshot_position(snapshot)->parent_commits > 0,
 	      "its snapshot is sound and names the parent");
 	vl_snapshot_close(snapshot);
-	check(count_files("store/events-*.log") == 0 && count_files("store/*.restore.*") == 0 && count_files("store/events.head") == 0,
+	check(count_files("store/events-*.log") == 0 && count_files("store/*.restore.*") == 0 &&
+		      count_files("store/events.head") == 0,
 	      "nothing old is left beside the new log");
-	check(is_backed_up("past", "store/events.before-restore-1"), "the old files are in STEM.before-restore-1, byte for byte");
+	check(is_backed_up("past", "store/events.before-restore-1"),
+	      "the old files are in STEM.before-restore-1, byte for byte");
 	middle = look_at("store/events.before-restore-1", NULL);
-	check(same_state(&before, &middle) && same_log(&before, &middle), "the old store is in STEM.before-restore-1, whole");
+	check(same_state(&before, &middle) && same_log(&before, &middle),
+	      "the old store is in STEM.before-restore-1, whole");
 	check(lives_on("store"), "a restored store lives on");
 	before = look_at("store", NULL);
 	check_u64(restore(&faultless.os, "store", "end.val", NULL), VALORI_OK, "it can be restored again");
 	middle = look_at("store/events.before-restore-2", NULL);
 	check(same_state(&before, &middle), "and what it was is in STEM.before-restore-2");
 	check(lives_on("store"), "and lives on");
-	check_u64(restore(&faultless.os, "fresh", "end.val", NULL), VALORI_OK, "a store is restored where there was none");
+	check_u64(restore(&faultless.os, "fresh", "end.val", NULL), VALORI_OK,
+		  "a store is restored where there was none");
 	check(count_files("fresh/*before*") == 0 && lives_on("fresh"), "and lives on");
-	check_u64(restore(&faultless.os, "fresh", "fresh/snapshot.val", NULL), VALORI_OK, "a store is restored from its own snapshot");
+	check_u64(restore(&faultless.os, "fresh", "fresh/snapshot.val", NULL), VALORI_OK,
+		  "a store is restored from its own snapshot");
 	check(lives_on("fresh"), "and lives on");
 	scratch_clear("fresh");
 }
@@ -660,15 +702,18 @@ static void test_restore_stream(void)
 	valori_error error;
 	struct look after, cut;
 
-	check_u64(vl_maintain_restore(&memory.env, &faultless.os, "fresh", "-", fd, NULL, &error), VALORI_OK, "a store is restored from a stream");
+	check_u64(vl_maintain_restore(&memory.env, &faultless.os, "fresh", "-", fd, NULL, &error), VALORI_OK,
+		  "a store is restored from a stream");
 	after = look_at("fresh", NULL);
-	check(after.code == VALORI_OK && count_files("fresh/*restore*") == 0, "and nothing else is left of it");
+	check(after.code == VALORI_OK && count_files("fresh/*restore*") == 0,
+	      "and nothing else is left of it");
 	close(fd);
 	copy_file("end.val", "cut.val");
 	if (truncate("cut.val", 20000) != 0)
 		exit(1);
 	fd = open("cut.val", O_RDONLY);
-	check_u64(vl_maintain_restore(&memory.env, &faultless.os, "fresh", "-", fd, NULL, &error), VALORI_DAMAGED, "a stream that ends early is refused");
+	check_u64(vl_maintain_restore(&memory.env, &faultless.os, "fresh", "-", fd, NULL, &error),
+		  VALORI_DAMAGED, "a stream that ends early is refused");
 	cut = look_at("fresh", NULL);
 	check(same_log(&after, &cut) && count_files("fresh/*restore*") == 0, "and the store is as it was");
 	close(fd);
@@ -685,28 +730,33 @@ static void test_restore_refused(void)
 	before = look_at("store", NULL);
 	copy_file("end.val", "bad.val");
 	spoil("bad.val", 8200);
-	check_u64(restore(&faultless.os, "store", "bad.val", NULL), VALORI_DAMAGED, "a damaged snapshot is refused");
-	check_u64(restore(&faultless.os, "store", "none.val", NULL), VALORI_NOT_FOUND, "no snapshot: not found");
+	check_u64(restore(&faultless.os, "store", "bad.val", NULL), VALORI_DAMAGED,
+		  "a damaged snapshot is refused");
+	check_u64(restore(&faultless.os, "store", "none.val", NULL), VALORI_NOT_FOUND,
+		  "no snapshot: not found");
 	must(store_write(&store, "store", &error), &error, "write");
-	check_u64(restore(&faultless.os, "store", "end.val", NULL), VALORI_LOCKED, "a store that is written to is not restored");
+	check_u64(restore(&faultless.os, "store", "end.val", NULL), VALORI_LOCKED,
+		  "a store that is written to is not restored");
 	store_close(&store);
 	{
 		struct sample third;
 
 		sample_init(&third, &memory.env, DIM, 99);
 		sample_grow(&third, 2, 10);
-		must(vl_snapshot_write(&memory.env, &faultless.os, &third.position, &third.state, &third.commitment,
-				       &third.requests, "store/snapshot.val", -1, &error),
+		must(vl_snapshot_write(&memory.env, &faultless.os, &third.position, &third.state,
+				       &third.commitment, &third.requests, "store/snapshot.val", -1, &error),
 		     &error, "third");
 		sample_free(&third);
 	}
-	check_u64(restore(&faultless.os, "store", "end.val", NULL), VALORI_OTHER_LOG, "snapshot.val of a third store is not pushed aside");
+	check_u64(restore(&faultless.os, "store", "end.val", NULL), VALORI_OTHER_LOG,
+		  "snapshot.val of a third store is not pushed aside");
 	after = look_at("store", NULL);
 	check(same_state(&before, &after) && same_log(&before, &after) && count_files("store/*restore*") == 0,
 	      "after all that the store is as it was");
 }
 
-/* The directory as a process left it that ended right behind the deciding rename: whatever fails in what ends it, the new store is not lost. */
+/* The directory as a process left it that ended right behind the deciding rename: whatever fails in what ends
+ * it, the new store is not lost. */
 static unsigned count_lost(const struct look *middle)
 {
 	unsigned lost = 0;
@@ -732,21 +782,26 @@ static unsigned count_lost(const struct look *middle)
 
 static void test_restore_faults(void)
 {
-	unsigned wrong = 0, reported = 0, stuck = 0, leaks = 0, lied = 0, old = 0, new = 0, new_before, sealed, lost = 1;
+	unsigned wrong = 0, reported = 0, stuck = 0, leaks = 0, lied = 0, old = 0, new = 0, new_before,
+		 sealed, lost = 1;
 	struct look before, middle;
 
 	make_store(10);
-	/* Trimmed, so that the old store needs its snapshot, and the new one another; with segments from before the new one's base. */
+	/* Trimmed, so that the old store needs its snapshot, and the new one another; with segments from
+	 * before the new one's base. */
 	copy_file("middle.val", "store/snapshot.val");
 	{
 		valori_trim_result done;
 
-		must(vl_maintain_trim(&memory.env, &faultless.os, "store", "middle.val", NULL, false, &done, NULL), &(valori_error){0}, "trim");
+		must(vl_maintain_trim(&memory.env, &faultless.os, "store", "middle.val", NULL, false, &done,
+				      NULL),
+		     &(valori_error){0}, "trim");
 	}
 	grow("store", 1, 10, 12);
 	before = look_at("store", NULL);
 	sealed = count_files("store/events-*.log");
-	must(vl_maintain_restore(&memory.env, &faultless.os, "fresh", "end.val", -1, NULL, NULL), &(valori_error){0}, "restore");
+	must(vl_maintain_restore(&memory.env, &faultless.os, "fresh", "end.val", -1, NULL, NULL),
+	     &(valori_error){0}, "restore");
 	middle = look_at("fresh", NULL);
 	scratch_clear("fresh");
 	copy_files("store", "kept");
@@ -764,12 +819,14 @@ static void test_restore_faults(void)
 			faults_init(&faults);
 			faults.fail_at = at;
 			faults.crash = crash;
-			code = vl_maintain_restore(&memory.env, &faults.os, "store", "end.val", -1, NULL, NULL);
+			code = vl_maintain_restore(&memory.env, &faults.os, "store", "end.val", -1, NULL,
+						   NULL);
 			leaks += faults.open != 0 || memory.blocks != blocks;
 			/* A reader sees one of the two, */
 			seen = look_at("store", NULL);
 			wrong += !(same_state(&seen, &before) && same_log(&seen, &before)) &&
-				 !(same_state(&seen, &middle) && !same_log(&seen, &before) && seen.base == middle.base);
+				 !(same_state(&seen, &middle) && !same_log(&seen, &before) &&
+				   seen.base == middle.base);
 			lied += code == VALORI_OK && !same_state(&seen, &middle);
 			if (crash && new == new_before && !same_log(&seen, &before)) {
 				lost = count_lost(&middle);
@@ -791,16 +848,21 @@ static void test_restore_faults(void)
 			reported = wrong;
 			if (faults.calls < at)
 				break;
-			stuck += vl_maintain_restore(&memory.env, &faultless.os, "store", "end.val", -1, NULL, NULL) != VALORI_OK;
+			stuck += vl_maintain_restore(&memory.env, &faultless.os, "store", "end.val", -1, NULL,
+						     NULL) != VALORI_OK;
 			recovered = look_at("store", NULL);
 			stuck += !same_state(&recovered, &middle);
 		}
 	}
 	printf("# %u times the old store, %u times the new one\n", old, new);
-	check(old > 50 && new > 5 && sealed > 0 && before.base > 0 && before.base < middle.base, "both sides of the deciding rename are seen");
-	check_u64(wrong, 0, "whichever call of a restore fails: readers and writers find the old store, or the new one");
+	check(old > 50 && new > 5 && sealed > 0 && before.base > 0 && before.base < middle.base,
+	      "both sides of the deciding rename are seen");
+	check_u64(
+		wrong, 0,
+		"whichever call of a restore fails: readers and writers find the old store, or the new one");
 	check_u64(lied, 0, "success is said of the new one only");
-	check_u64(lost, 0, "whichever call fails of what ends an interrupted restore: the new store is there");
+	check_u64(lost, 0,
+		  "whichever call fails of what ends an interrupted restore: the new store is there");
 	check_u64(stuck, 0, "the next restore succeeds");
 	check_u64(leaks, 0, "no descriptor and no memory is lost");
 }

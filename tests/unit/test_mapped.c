@@ -25,7 +25,8 @@ static void test_table(void)
 	check_text(name, "two", "with its file");
 	check(!vl_mapped_name(memory[2], name), "the byte behind the end is not");
 	vl_mapped_remove(memory[0]);
-	check(!vl_mapped_name(memory[0], name) && vl_mapped_name(memory[1], name), "what is removed is found no more");
+	check(!vl_mapped_name(memory[0], name) && vl_mapped_name(memory[1], name),
+	      "what is removed is found no more");
 	memset(long_name, 'x', sizeof(long_name));
 	memcpy(long_name + sizeof(long_name) - 10, "/last.val", 10);
 	vl_mapped_add(memory[3], 16, long_name);
@@ -108,7 +109,8 @@ static void test_cut(void)
 			_exit(4);
 		_exit(data[12288] == 0 ? 5 : 6);
 	}
-	check(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 3,
+	check(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) &&
+		      WEXITSTATUS(status) == 3,
 	      "a handler of SIGBUS learns which file was cut short");
 }
 

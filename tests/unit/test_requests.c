@@ -66,7 +66,8 @@ static uint64_t count_lost(const struct window *window, uint64_t step)
 		if (!vl_requests_find(requests, asked.id, &found) || found.event < asked.event)
 			lost++;
 		else
-			lost += memcmp(found.id, asked.id, VL_REQUEST_ID) != 0 || found.object != (found.event - 1) / 2 * 7;
+			lost += memcmp(found.id, asked.id, VL_REQUEST_ID) != 0 ||
+				found.object != (found.event - 1) / 2 * 7;
 	}
 	return lost;
 }
@@ -105,7 +106,8 @@ static void test_small(struct memory *memory)
 	uint64_t wrong = 0;
 
 	window_init(&window, memory);
-	check(!vl_requests_find(&window.requests, request.id, &request), "nothing is found in an empty window");
+	check(!vl_requests_find(&window.requests, request.id, &request),
+	      "nothing is found in an empty window");
 	check_u64(vl_requests_check(&window.requests, NULL), VALORI_OK, "an empty window is in order");
 	for (uint64_t n = 0; n < 600; n++) {
 		wrong += add_range(&window, n, n + 1);
@@ -114,7 +116,8 @@ static void test_small(struct memory *memory)
 		request = request_at(1000000 + n);
 		wrong += vl_requests_find(&window.requests, request.id, &request);
 	}
-	check_u64(wrong, 0, "after every add all requests are found, the newest of an id first, and no others");
+	check_u64(wrong, 0,
+		  "after every add all requests are found, the newest of an id first, and no others");
 	window_free(&window);
 	check(memory->blocks == 0, "the window gives its memory back");
 }
@@ -157,13 +160,15 @@ static void test_mapped(struct memory *memory)
 	window_init(&window, memory);
 	window_init(&mapped, memory);
 	failed = add_range(&window, 0, 3000);
-	uint8_t *entries = copy_bytes(&window.requests.entries), *buckets = copy_bytes(&window.requests.buckets);
+	uint8_t *entries = copy_bytes(&window.requests.entries),
+		*buckets = copy_bytes(&window.requests.buckets);
 	vl_array_map(&mapped.requests.entries, entries, 3000);
 	vl_array_map(&mapped.requests.buckets, buckets, 3000);
 	mapped.requests.total = 3000;
 	check_u64(count_lost(&mapped, 1), 0, "a mapped window answers like the one that was written");
 	failed += add_range(&window, 3000, 7000) + add_range(&mapped, 3000, 7000);
-	check(failed == 0 && equal(&window, &mapped), "a mapped window goes on like the one that was written");
+	check(failed == 0 && equal(&window, &mapped),
+	      "a mapped window goes on like the one that was written");
 	window_free(&mapped);
 	window_free(&window);
 	free(entries);
@@ -178,7 +183,8 @@ static void test_full(struct memory *memory)
 
 	window_init(&window, memory);
 	failed = add_range(&window, 0, VL_REQUEST_WINDOW);
-	check(failed == 0 && vl_requests_find(&window.requests, old.id, &found), "a full window holds the oldest request");
+	check(failed == 0 && vl_requests_find(&window.requests, old.id, &found),
+	      "a full window holds the oldest request");
 	failed = add_range(&window, VL_REQUEST_WINDOW, VL_REQUEST_WINDOW + 1);
 	check(failed == 0 && !vl_requests_find(&window.requests, old.id, &found), "one more, and it is gone");
 	failed = add_range(&window, VL_REQUEST_WINDOW + 1, VL_REQUEST_WINDOW + more);
@@ -190,19 +196,25 @@ static void test_full(struct memory *memory)
 
 static void test_damage(struct memory *memory)
 {
-	enum { COUNT = 40, ENTRIES = COUNT * VL_REQUEST_ENTRY_SIZE, BUCKETS = COUNT * VL_REQUEST_BUCKET_SIZE };
+	enum {
+		COUNT = 40,
+		ENTRIES = COUNT * VL_REQUEST_ENTRY_SIZE,
+		BUCKETS = COUNT * VL_REQUEST_BUCKET_SIZE
+	};
 	struct window window;
 	uint64_t unseen = 0, seed = 9;
 
 	window_init(&window, memory);
 	add_range(&window, 0, COUNT);
-	uint8_t *entries = copy_bytes(&window.requests.entries), *buckets = copy_bytes(&window.requests.buckets);
+	uint8_t *entries = copy_bytes(&window.requests.entries),
+		*buckets = copy_bytes(&window.requests.buckets);
 	for (unsigned bit = 0; bit < (ENTRIES + BUCKETS) * 8; bit++) {
 		unsigned byte = bit / 8, within = byte % VL_REQUEST_ENTRY_SIZE;
 		uint8_t *flipped = byte < ENTRIES ? entries + byte : buckets + (byte - ENTRIES);
 		struct window mapped;
 
-		/* Events, objects and digests of events are anything; the digest of the section speaks for them. */
+		/* Events, objects and digests of events are anything; the digest of the section speaks for
+		 * them. */
 		if (byte < ENTRIES && within >= 16 && within < 64)
 			continue;
 		*flipped ^= (uint8_t)(1u << bit % 8);
@@ -223,7 +235,8 @@ static void test_damage(struct memory *memory)
 
 		for (unsigned i = 0; i < COUNT; i++) { /* rings and stray places, many at once */
 			vl_put32(buckets + i * 4, (uint32_t)(check_random(&seed) % (COUNT + 3)));
-			vl_put32(entries + i * VL_REQUEST_ENTRY_SIZE + 64, (uint32_t)(check_random(&seed) % (COUNT + 3)));
+			vl_put32(entries + i * VL_REQUEST_ENTRY_SIZE + 64,
+				 (uint32_t)(check_random(&seed) % (COUNT + 3)));
 		}
 		window_init(&mapped, memory);
 		vl_array_map(&mapped.requests.entries, entries, COUNT);

@@ -43,7 +43,8 @@ static void write_bytes(const char *path, const uint8_t *data, size_t size)
 {
 	int fd = vl_os_real.open(NULL, path, VL_OS_CREATE_ANY);
 
-	if (fd < 0 || vl_os_real.truncate(NULL, fd, 0) != 0 || vl_os_pwrite_all(&vl_os_real, fd, data, size, 0) != 0)
+	if (fd < 0 || vl_os_real.truncate(NULL, fd, 0) != 0 ||
+	    vl_os_pwrite_all(&vl_os_real, fd, data, size, 0) != 0)
 		exit(1);
 	vl_os_real.close(NULL, fd);
 }
@@ -65,10 +66,11 @@ static uint64_t size_of(const char *path)
 	return vl_os_real.stat_path(NULL, path, &stat) == 0 ? stat.size : 0;
 }
 
-static valori_code write_sample(const struct sample *sample, const struct vl_os *os, const char *path, valori_error *error)
+static valori_code write_sample(const struct sample *sample, const struct vl_os *os, const char *path,
+				valori_error *error)
 {
-	return vl_snapshot_write(sample->env, os, &sample->position, &sample->state, &sample->commitment, &sample->requests, path,
-				 -1, error);
+	return vl_snapshot_write(sample->env, os, &sample->position, &sample->state, &sample->commitment,
+				 &sample->requests, path, -1, error);
 }
 
 static struct bytes bytes_of(const struct sample *sample)
@@ -83,7 +85,8 @@ static struct bytes bytes_of(const struct sample *sample)
 }
 
 /* The sample as a process has it that finds the snapshot: state and position come from the file. */
-static valori_code sample_load(struct sample *sample, const struct vl_snapshot *snapshot, uint64_t seed, valori_error *error)
+static valori_code sample_load(struct sample *sample, const struct vl_snapshot *snapshot, uint64_t seed,
+			       valori_error *error)
 {
 	sample_init(sample, &memory.env, vl_snapshot_position(snapshot)->dim, seed);
 	sample->position = *vl_snapshot_position(snapshot);
@@ -102,9 +105,11 @@ static valori_code open_bytes(struct vl_snapshot *snapshot, struct bytes bytes, 
 		uint8_t header[VL_SNAPSHOT_HEADER] = {0};
 
 		memcpy(header, bytes.data, bytes.size);
-		return vl_snapshot_head_decode(header, bytes.size, "memory", memory.env.kernels, &snapshot->head, error);
+		return vl_snapshot_head_decode(header, bytes.size, "memory", memory.env.kernels,
+					       &snapshot->head, error);
 	}
-	return vl_snapshot_head_decode(bytes.data, bytes.size, "memory", memory.env.kernels, &snapshot->head, error);
+	return vl_snapshot_head_decode(bytes.data, bytes.size, "memory", memory.env.kernels, &snapshot->head,
+				       error);
 }
 
 /* ---- what is written is read ---- */
@@ -139,7 +144,8 @@ static uint64_t count_differences(const struct vl_state *a, const struct vl_stat
 			differences += memcmp(of_a.metadata, of_b.metadata, of_a.metadata_size) != 0;
 		differences += (of_a.vector_salt == NULL) != (of_b.vector_salt == NULL);
 		if (of_a.status != VALORI_DELETED)
-			differences += memcmp(vl_state_vector(a, id), vl_state_vector(b, id), (size_t)4 * a->dim) != 0;
+			differences += memcmp(vl_state_vector(a, id), vl_state_vector(b, id),
+					      (size_t)4 * a->dim) != 0;
 	}
 	return differences;
 }
@@ -164,22 +170,26 @@ static void test_round_trip(void)
 	      "the sample has something of everything");
 	check_u64(write_sample(&sample, &vl_os_real, "a.val", &error), VALORI_OK, "a snapshot is written");
 	check(!exists("a.val.new"), "the temporary file is gone");
-	check_u64(vl_snapshot_open(&memory.env, &vl_os_real, "a.val", &snapshot, &error), VALORI_OK, "it opens");
+	check_u64(vl_snapshot_open(&memory.env, &vl_os_real, "a.val", &snapshot, &error), VALORI_OK,
+		  "it opens");
 	if (snapshot == NULL)
 		return;
 	check_u64(vl_snapshot_verify(snapshot, &error), VALORI_OK, "it verifies");
 	if (error.code != 0)
 		printf("# %s\n", error.message);
 	vl_snapshot_describe(snapshot, &info);
-	check(info.height == sample.position.height && info.commits == sample.position.frontier.size && info.dim == 5 &&
-		      info.record_slots == sample.state.records.records.count &&
+	check(info.height == sample.position.height && info.commits == sample.position.frontier.size &&
+		      info.dim == 5 && info.record_slots == sample.state.records.records.count &&
 		      info.record_live == sample.state.totals.record_live &&
 		      memcmp(info.state_root.bytes, sample.position.state_root, 32) == 0,
 	      "it says what it holds");
-	check(same_position(vl_snapshot_position(snapshot), &sample.position), "its position is the one that was given");
+	check(same_position(vl_snapshot_position(snapshot), &sample.position),
+	      "its position is the one that was given");
 	check_u64(sample_load(&loaded, snapshot, 1, &error), VALORI_OK, "a state starts with it");
-	check_u64(count_differences(&sample.state, &loaded.state), 0, "the state that starts with it reads the same");
-	check(vl_state_root(&loaded.state, true, root, NULL) == VALORI_OK && memcmp(root, sample.position.state_root, 32) == 0,
+	check_u64(count_differences(&sample.state, &loaded.state), 0,
+		  "the state that starts with it reads the same");
+	check(vl_state_root(&loaded.state, true, root, NULL) == VALORI_OK &&
+		      memcmp(root, sample.position.state_root, 32) == 0,
 	      "the state that starts with it has the same root");
 	sample_free(&loaded);
 	vl_snapshot_close(snapshot);
@@ -193,7 +203,8 @@ static void test_empty(void)
 	struct vl_snapshot *snapshot;
 
 	sample_init(&sample, &memory.env, 3, 2);
-	check_u64(write_sample(&sample, &vl_os_real, "empty.val", NULL), VALORI_OK, "the empty state is written");
+	check_u64(write_sample(&sample, &vl_os_real, "empty.val", NULL), VALORI_OK,
+		  "the empty state is written");
 	check(vl_snapshot_open(&memory.env, &vl_os_real, "empty.val", &snapshot, NULL) == VALORI_OK &&
 		      vl_snapshot_verify(snapshot, NULL) == VALORI_OK,
 	      "the empty state verifies");
@@ -216,17 +227,19 @@ static void test_canonical(void)
 		uint64_t seed = detours.seed, refused = detours.refused;
 		struct vl_position position = detours.position;
 
-		/* A commit that is taken back first. What fails in it would have been grown by sample_grow's own bracket, so by hand: */
+		/* A commit that is taken back first. What fails in it would have been grown by sample_grow's
+		 * own bracket, so by hand: */
 		sample_begin(&detours);
 		for (int n = 0; n < 10; n++) {
-			static const uint8_t vector[16] = {1, 2};
-			struct vl_event event = {.type = VALORI_EVENT_INSERT, .vector = vector, .metadata_size = 100};
+			static const uint8_t vector[16] = {1, 2}, text[100] = "would move all blobs behind it";
+			struct vl_event event = {
+				.type = VALORI_EVENT_INSERT, .vector = vector, .metadata_size = 100};
 
-			event.metadata = (const uint8_t *)"a commit that is taken back, with metadata that would move all blobs behind it "
-							  "in the heap...............";
+			event.metadata = text;
 			event.id = vl_state_slots(&detours.state, VL_RECORDS);
 			sample_apply(&detours, &event);
-			event = (struct vl_event){.type = VALORI_EVENT_DELETE, .metadata_size = VL_ABSENT, .id = (uint64_t)n};
+			event = (struct vl_event){
+				.type = VALORI_EVENT_DELETE, .metadata_size = VL_ABSENT, .id = (uint64_t)n};
 			sample_apply(&detours, &event);
 		}
 		sample_abort(&detours);
@@ -237,8 +250,10 @@ static void test_canonical(void)
 	}
 	first = bytes_of(&straight);
 	second = bytes_of(&detours);
-	check(same_bytes(first, second), "a state that took commits back writes the bytes of one that never made them");
-	check(open_bytes(&snapshot, first, NULL) == VALORI_OK && sample_load(&loaded, &snapshot, 0, NULL) == VALORI_OK,
+	check(same_bytes(first, second),
+	      "a state that took commits back writes the bytes of one that never made them");
+	check(open_bytes(&snapshot, first, NULL) == VALORI_OK &&
+		      sample_load(&loaded, &snapshot, 0, NULL) == VALORI_OK,
 	      "the bytes are a snapshot");
 	third = bytes_of(&loaded);
 	check(same_bytes(first, third), "a state that was loaded writes the bytes it was loaded from");
@@ -247,7 +262,8 @@ static void test_canonical(void)
 	sample_grow(&loaded, 30, 20);
 	further = bytes_of(&straight);
 	loaded_further = bytes_of(&loaded);
-	check(same_bytes(further, loaded_further), "loaded, then grown, it writes the same as one that lived through it all");
+	check(same_bytes(further, loaded_further),
+	      "loaded, then grown, it writes the same as one that lived through it all");
 	sample_free(&loaded);
 	sample_free(&detours);
 	sample_free(&straight);
@@ -291,14 +307,15 @@ static void test_stream(void)
 	sample_grow(&sample, 20, 20);
 	file = bytes_of(&sample);
 	fd = open("stream.val", O_CREAT | O_TRUNC | O_RDWR, 0600);
-	check_u64(vl_snapshot_write(&memory.env, &vl_os_real, &sample.position, &sample.state, &sample.commitment, &sample.requests,
-				    NULL, fd, NULL),
+	check_u64(vl_snapshot_write(&memory.env, &vl_os_real, &sample.position, &sample.state,
+				    &sample.commitment, &sample.requests, NULL, fd, NULL),
 		  VALORI_OK, "a stream is written");
 	close(fd);
 	stream = read_file("stream.val");
 	check(same_bytes(file, stream), "a stream is the file, byte for byte");
 	fd = open("stream.val", O_RDONLY);
-	check_u64(vl_snapshot_receive(&memory.env, &vl_os_real, fd, "stdin", "received.val", NULL), VALORI_OK, "it is received");
+	check_u64(vl_snapshot_receive(&memory.env, &vl_os_real, fd, "stdin", "received.val", NULL), VALORI_OK,
+		  "it is received");
 	close(fd);
 	received = read_file("received.val");
 	check(same_bytes(file, received), "what is received is the file");
@@ -307,18 +324,21 @@ static void test_stream(void)
 
 	write_bytes("stream.val", stream.data, stream.size - 1);
 	fd = open("stream.val", O_RDONLY);
-	check_u64(vl_snapshot_receive(&memory.env, &vl_os_real, fd, "stdin", "received.val", &error), VALORI_DAMAGED,
-		  "a stream that is cut short is refused");
-	check(!exists("received.val") && error.offset == stream.size - 1, "with the offset, and nothing is left");
+	check_u64(vl_snapshot_receive(&memory.env, &vl_os_real, fd, "stdin", "received.val", &error),
+		  VALORI_DAMAGED, "a stream that is cut short is refused");
+	check(!exists("received.val") && error.offset == stream.size - 1,
+	      "with the offset, and nothing is left");
 	close(fd);
 	stream.data[stream.size] = 0;
 	write_bytes("stream.val", stream.data, stream.size + 1);
 	fd = open("stream.val", O_RDONLY);
-	check_u64(vl_snapshot_receive(&memory.env, &vl_os_real, fd, "stdin", "received.val", NULL), VALORI_DAMAGED,
-		  "a stream with a byte behind its end is refused");
+	check_u64(vl_snapshot_receive(&memory.env, &vl_os_real, fd, "stdin", "received.val", NULL),
+		  VALORI_DAMAGED, "a stream with a byte behind its end is refused");
 	close(fd);
-	check_u64(write_sample(&sample, &vl_os_real, "/dev/full", &error), VALORI_IO, "a device gets the stream: full is an error");
-	check(error.system_errno == ENOSPC && exists("/dev/full"), "with its errno, and the device is still there");
+	check_u64(write_sample(&sample, &vl_os_real, "/dev/full", &error), VALORI_IO,
+		  "a device gets the stream: full is an error");
+	check(error.system_errno == ENOSPC && exists("/dev/full"),
+	      "with its errno, and the device is still there");
 	sample_free(&sample);
 	free(file.data);
 	free(stream.data);
@@ -348,7 +368,8 @@ static void test_open_stream(void)
 	for (size_t prefix = 0; prefix <= 8; prefix += 4) {
 		fd = open("stream.val", O_RDONLY);
 		lseek(fd, (off_t)prefix, SEEK_SET);
-		wrong += vl_snapshot_open_stream(&memory.env, &vl_os_real, fd, "stdin", bytes.data, prefix, &snapshot, NULL) != VALORI_OK ||
+		wrong += vl_snapshot_open_stream(&memory.env, &vl_os_real, fd, "stdin", bytes.data, prefix,
+						 &snapshot, NULL) != VALORI_OK ||
 			 vl_snapshot_verify(snapshot, NULL) != VALORI_OK;
 		vl_snapshot_close(snapshot);
 		close(fd);
@@ -357,8 +378,8 @@ static void test_open_stream(void)
 	for (size_t size = 0; size < bytes.size; size += size < 9000 ? 512 : 8192) {
 		write_bytes("stream.val", bytes.data, size);
 		fd = open("stream.val", O_RDONLY);
-		wrong += vl_snapshot_open_stream(&memory.env, &vl_os_real, fd, "stdin", NULL, 0, &snapshot, &error) !=
-			 (size < 8 ? VALORI_NOT_OURS : VALORI_DAMAGED);
+		wrong += vl_snapshot_open_stream(&memory.env, &vl_os_real, fd, "stdin", NULL, 0, &snapshot,
+						 &error) != (size < 8 ? VALORI_NOT_OURS : VALORI_DAMAGED);
 		close(fd);
 	}
 	check_u64(wrong, 0, "one that is cut short is refused");
@@ -366,15 +387,16 @@ static void test_open_stream(void)
 	bytes.data[bytes.size] = 0;
 	write_bytes("stream.val", bytes.data, bytes.size + 1);
 	fd = open("stream.val", O_RDONLY);
-	check_u64(vl_snapshot_open_stream(&memory.env, &vl_os_real, fd, "stdin", NULL, 0, &snapshot, &error), VALORI_DAMAGED,
-		  "one with a byte behind its end, too");
+	check_u64(vl_snapshot_open_stream(&memory.env, &vl_os_real, fd, "stdin", NULL, 0, &snapshot, &error),
+		  VALORI_DAMAGED, "one with a byte behind its end, too");
 	close(fd);
 	free(bytes.data);
 }
 
 /* ---- damage ---- */
 
-/* What a program does with a state that it has opened: nothing of it may crash or hang, whatever the answers. */
+/* What a program does with a state that it has opened: nothing of it may crash or hang, whatever the answers.
+ */
 static void use_state(struct sample *sample)
 {
 	struct vl_state *state = &sample->state;
@@ -418,7 +440,8 @@ static void use_state(struct sample *sample)
 		if (vl_collection_get(state, id, &name, &name_size, &live))
 			vl_collection_find(state, name, name_size);
 	}
-	(void)vl_brute_search(state, none, 1, 10, &filter, 0, vl_state_slots(state, VL_RECORDS), hits, &count, NULL);
+	(void)vl_brute_search(state, none, 1, 10, &filter, 0, vl_state_slots(state, VL_RECORDS), hits, &count,
+			      NULL);
 	sample->seed = 77;
 	sample_grow(sample, 3, 15);
 }
@@ -456,8 +479,10 @@ static void test_truncated(void)
 		accepted += code != (size < 8 ? VALORI_NOT_OURS : VALORI_DAMAGED);
 	}
 	check_u64(accepted, 0, "cut files are damaged, or no snapshots when nothing is left of them");
-	check_u64(vl_snapshot_open(&memory.env, &vl_os_real, "none.val", &snapshot, NULL), VALORI_NOT_FOUND, "no file: not found");
-	check_u64(vl_snapshot_open(&memory.env, &vl_os_real, ".", &snapshot, NULL), VALORI_NOT_OURS, "a directory: not a snapshot");
+	check_u64(vl_snapshot_open(&memory.env, &vl_os_real, "none.val", &snapshot, NULL), VALORI_NOT_FOUND,
+		  "no file: not found");
+	check_u64(vl_snapshot_open(&memory.env, &vl_os_real, ".", &snapshot, NULL), VALORI_NOT_OURS,
+		  "a directory: not a snapshot");
 	write_bytes("text.val", (const uint8_t *)"some other text", 15);
 	check_u64(vl_snapshot_open(&memory.env, &vl_os_real, "text.val", &snapshot, NULL), VALORI_NOT_OURS,
 		  "some other file: not a snapshot");
@@ -487,13 +512,15 @@ static void test_flips(void)
 		struct vl_snapshot opened;
 
 		bytes.data[byte] ^= bit;
-		if (open_bytes(&opened, bytes, NULL) != VALORI_OK || vl_snapshot_check_bytes(&opened, &error) != VALORI_DAMAGED)
+		if (open_bytes(&opened, bytes, NULL) != VALORI_OK ||
+		    vl_snapshot_check_bytes(&opened, &error) != VALORI_DAMAGED)
 			silent++;
 		else
 			silent += error.offset > byte || error.offset < VL_SNAPSHOT_HEADER;
 		bytes.data[byte] ^= bit;
 	}
-	check_u64(silent, 0, "every flipped bit of the sections, and between them, is found, and its section named");
+	check_u64(silent, 0,
+		  "every flipped bit of the sections, and between them, is found, and its section named");
 	free(bytes.data);
 }
 
@@ -517,7 +544,8 @@ static void test_forged(void)
 		} while (vl_get64(entry + 16) == 0);
 		byte = (size_t)(vl_get64(entry + 8) + check_random(&seed) % vl_get64(entry + 16));
 		/* What a request did is said by nothing else in a snapshot. */
-		if (vl_get32(entry) == VL_KIND_REQUESTS && (byte - vl_get64(entry + 8)) % VL_REQUEST_ENTRY_SIZE >= 16 &&
+		if (vl_get32(entry) == VL_KIND_REQUESTS &&
+		    (byte - vl_get64(entry + 8)) % VL_REQUEST_ENTRY_SIZE >= 16 &&
 		    (byte - vl_get64(entry + 8)) % VL_REQUEST_ENTRY_SIZE < 64)
 			continue;
 		bytes.data[byte] ^= bit;
@@ -530,9 +558,10 @@ static void test_forged(void)
 
 			if (code != VALORI_DAMAGED) {
 				silent++;
-				printf("# section %u, byte %zu of its element, bit %02x: %d %s\n", vl_get32(entry),
-				       (size_t)(byte - vl_get64(entry + 8)) % vl_get32(entry + 4), bit, (int)code,
-				       error.message);
+				printf("# section %u, byte %zu of its element, bit %02x: %d %s\n",
+				       vl_get32(entry),
+				       (size_t)(byte - vl_get64(entry + 8)) % vl_get32(entry + 4), bit,
+				       (int)code, error.message);
 			}
 			if (sample_load(&loaded, &opened, 3, NULL) == VALORI_OK)
 				use_state(&loaded);
@@ -559,7 +588,8 @@ static void test_garbage(void)
 
 		memcpy(damaged.data, bytes.data, bytes.size);
 		for (int i = 0; i < 1 + round % 8; i++) {
-			const uint8_t *entry = bytes.data + 4096 + check_random(&seed) % (VL_SECTIONS_END - 1) * 64;
+			const uint8_t *entry =
+				bytes.data + 4096 + check_random(&seed) % (VL_SECTIONS_END - 1) * 64;
 			uint64_t size = vl_get64(entry + 16);
 
 			if (size < 8)
@@ -567,7 +597,8 @@ static void test_garbage(void)
 			vl_put32(damaged.data + vl_get64(entry + 8) + check_random(&seed) % (size / 4) * 4,
 				 (uint32_t)(check_random(&seed) % (round % 2 ? 60 : UINT64_C(1) << 32)));
 		}
-		if (open_bytes(&opened, damaged, NULL) == VALORI_OK && sample_load(&loaded, &opened, 3, NULL) == VALORI_OK) {
+		if (open_bytes(&opened, damaged, NULL) == VALORI_OK &&
+		    sample_load(&loaded, &opened, 3, NULL) == VALORI_OK) {
 			used++;
 			use_state(&loaded);
 		}
@@ -607,7 +638,8 @@ static void test_versions(void)
 	check_u64(open_patched(bytes, 8, 0), VALORI_DAMAGED, "version 0 is damage");
 	check_u64(open_patched(bytes, 16, 2), VALORI_NEWER, "another arithmetic is newer");
 	check_u64(open_patched(bytes, 12, 0), VALORI_DAMAGED, "dimension 0 is damage");
-	check_u64(open_patched(bytes, 12, 5), VALORI_DAMAGED, "a dimension that does not fit the vectors is damage");
+	check_u64(open_patched(bytes, 12, 5), VALORI_DAMAGED,
+		  "a dimension that does not fit the vectors is damage");
 	memcpy(more.data, bytes.data, bytes.size);
 	memset(more.data + bytes.size, 0, 4096);
 	vl_put32(entry + 4, 1);
@@ -623,7 +655,8 @@ static void test_versions(void)
 	vl_put32(entry, 0x8001);
 	reseal(more);
 	check_u64(open_bytes(&opened, more, NULL), VALORI_OK, "a derived section of unknown kind is skipped");
-	check_u64(vl_snapshot_verify(&opened, NULL), VALORI_OK, "and does not keep the rest from being verified");
+	check_u64(vl_snapshot_verify(&opened, NULL), VALORI_OK,
+		  "and does not keep the rest from being verified");
 	more.data[bytes.size] ^= 1;
 	check_u64(vl_snapshot_verify(&opened, NULL), VALORI_DAMAGED, "its own digest is looked at");
 	free(more.data);
@@ -738,9 +771,11 @@ static void test_other_writer(void)
 
 	sample_init(&sample, &memory.env, 4, 41);
 	check(fd >= 0 && vl_os_real.lock(NULL, fd, 0) == 0, "somebody else writes the file");
-	check_u64(write_sample(&sample, &vl_os_real, "o.val", NULL), VALORI_LOCKED, "two cannot write one snapshot at once");
+	check_u64(write_sample(&sample, &vl_os_real, "o.val", NULL), VALORI_LOCKED,
+		  "two cannot write one snapshot at once");
 	vl_os_real.close(NULL, fd);
-	check_u64(write_sample(&sample, &vl_os_real, "o.val", NULL), VALORI_OK, "what an interrupted one left is used up");
+	check_u64(write_sample(&sample, &vl_os_real, "o.val", NULL), VALORI_OK,
+		  "what an interrupted one left is used up");
 	sample_free(&sample);
 }
 
@@ -758,9 +793,11 @@ static void test_without_vectors(void)
 	    vl_requests_init(&blind.requests, blind.pool, NULL) != VALORI_OK)
 		exit(1);
 	check(open_bytes(&snapshot, bytes, NULL) == VALORI_OK &&
-		      vl_snapshot_attach(&snapshot, &blind.state, &blind.commitment, &blind.requests, NULL) == VALORI_OK,
+		      vl_snapshot_attach(&snapshot, &blind.state, &blind.commitment, &blind.requests, NULL) ==
+			      VALORI_OK,
 	      "a state without vectors starts with a snapshot");
-	check_u64(write_sample(&blind, &vl_os_real, "blind.val", NULL), VALORI_UNKNOWABLE, "but cannot write one");
+	check_u64(write_sample(&blind, &vl_os_real, "blind.val", NULL), VALORI_UNKNOWABLE,
+		  "but cannot write one");
 	sample_free(&blind);
 	free(bytes.data);
 }

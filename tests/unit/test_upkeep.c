@@ -1,4 +1,5 @@
-/* test_upkeep.c - stores that live long: snapshots, trims and restores between sessions, all through the public calls. */
+/* test_upkeep.c - stores that live long: snapshots, trims and restores between sessions, all through the
+ * public calls. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -74,7 +75,8 @@ static bool same_file(const char *a, const char *b)
 {
 	size_t sizes[2] = {0, 0};
 	uint8_t *bytes[2] = {stores_read(a, &sizes[0]), stores_read(b, &sizes[1])};
-	bool is_same = bytes[0] != NULL && bytes[1] != NULL && sizes[0] == sizes[1] && memcmp(bytes[0], bytes[1], sizes[0]) == 0;
+	bool is_same = bytes[0] != NULL && bytes[1] != NULL && sizes[0] == sizes[1] &&
+		       memcmp(bytes[0], bytes[1], sizes[0]) == 0;
 
 	free(bytes[0]);
 	free(bytes[1]);
@@ -118,11 +120,14 @@ static void test_long_life(void)
 		store = open_store(directory, VALORI_WRITE);
 		after = info_of(store);
 		differ += model_compare_store(model, store);
-		behind += after.snapshot_height != height || after.replayed != before.height - height || after.notes[0] != '\0';
-		other_roots += after.height != before.height || memcmp(&after.state_root, &before.state_root, 32) != 0;
+		behind += after.snapshot_height != height || after.replayed != before.height - height ||
+			  after.notes[0] != '\0';
+		other_roots += after.height != before.height ||
+			       memcmp(&after.state_root, &before.state_root, 32) != 0;
 	}
 	close_store(store);
-	check_u64(differ, 0, "a store that is snapshotted, trimmed and restored between sessions equals its model");
+	check_u64(differ, 0,
+		  "a store that is snapshotted, trimmed and restored between sessions equals its model");
 	check_u64(behind, 0, "it starts with its snapshot every time, and replays the tail only");
 	check_u64(other_roots, 0, "and has the root that it had");
 	stores_remove(directory);
@@ -184,13 +189,15 @@ static void test_verify_stream(void)
 	verifying.expect = info_of(store).state_root;
 	close_store(store);
 	verifying.fd = open(path, O_RDONLY);
-	check(valori_verify(&verifying, &report, NULL) == VALORI_OK && report.verdict == VALORI_VERIFIED_STATE && report.is_snapshot == 1,
+	check(valori_verify(&verifying, &report, NULL) == VALORI_OK &&
+		      report.verdict == VALORI_VERIFIED_STATE && report.is_snapshot == 1,
 	      "a snapshot is verified as a stream");
 	lseek(verifying.fd, 1, SEEK_SET);
 	check(valori_verify(&verifying, &report, NULL) == VALORI_NOT_OURS, "another stream is told from it");
 	close(verifying.fd);
 	verifying.fd = open(stores_path(directory, "events.log"), O_RDONLY);
-	check(valori_verify(&verifying, &report, NULL) == VALORI_OK && report.verdict == VALORI_VERIFIED_STATE && report.is_snapshot == 0,
+	check(valori_verify(&verifying, &report, NULL) == VALORI_OK &&
+		      report.verdict == VALORI_VERIFIED_STATE && report.is_snapshot == 0,
 	      "and so is a log");
 	close(verifying.fd);
 	stores_remove(directory);
@@ -258,8 +265,10 @@ static void test_beside_writer(void)
 		close_store(store);
 		wrong += !same_file(path, stores_path(directory, "then.val"));
 	}
-	check(writing.commits > 0 && infos[5].height > infos[0].height, "the writer goes on while snapshots are written");
-	check_u64(wrong, 0, "each is sound, and has the bytes of its moment, as told from the log afterwards");
+	check(writing.commits > 0 && infos[5].height > infos[0].height,
+	      "the writer goes on while snapshots are written");
+	check_u64(wrong, 0,
+		  "each is sound, and has the bytes of its moment, as told from the log afterwards");
 	stores_remove(directory);
 	free(model);
 }
@@ -313,11 +322,13 @@ static void test_damaged_hits(void)
 		refused += code == VALORI_DAMAGED;
 		right += code == VALORI_OK;
 		if (code == VALORI_OK)
-			wrong += !is_hit && (count != expected_count || memcmp(hits, expected, count * sizeof(*hits)) != 0);
+			wrong += !is_hit && (count != expected_count ||
+					     memcmp(hits, expected, count * sizeof(*hits)) != 0);
 		else
 			wrong += code != VALORI_DAMAGED;
 	}
-	check(refused > 0 && right > 0, "damage that comes up is named, damage that does not come up harms nobody");
+	check(refused > 0 && right > 0,
+	      "damage that comes up is named, damage that does not come up harms nobody");
 	check_u64(wrong, 0, "no hit that is given out is wrong");
 	free(bytes);
 	stores_remove(directory);
@@ -354,17 +365,20 @@ static void test_half_restored(void)
 		faults_init(&faults);
 		faults.crash = true;
 		faults.fail_at = at;
-		(void)vl_maintain_restore(vl_host_env(), &faults.os, directory, stores_path(directory, "source.val"), -1, NULL, NULL);
+		(void)vl_maintain_restore(vl_host_env(), &faults.os, directory,
+					  stores_path(directory, "source.val"), -1, NULL, NULL);
 		verifying.path = directory;
 		store = open_store(directory, VALORI_READ);
 		seen = info_of(store);
-		wrong += model_compare_store(model, store) != 0 || strstr(seen.notes, "snapshot not used") != NULL;
+		wrong += model_compare_store(model, store) != 0 ||
+			 strstr(seen.notes, "snapshot not used") != NULL;
 		close_store(store);
-		wrong += valori_verify(&verifying, &report, &error) != VALORI_OK || report.verdict != VALORI_CONSISTENT ||
-			 memcmp(&report.log_id, &seen.log_id, 32) != 0;
+		wrong += valori_verify(&verifying, &report, &error) != VALORI_OK ||
+			 report.verdict != VALORI_CONSISTENT || memcmp(&report.log_id, &seen.log_id, 32) != 0;
 		store = open_store(directory, VALORI_WRITE);
 		after = info_of(store);
-		wrong += memcmp(&after.log_id, &seen.log_id, 32) != 0 || memcmp(&after.state_root, &seen.state_root, 32) != 0;
+		wrong += memcmp(&after.log_id, &seen.log_id, 32) != 0 ||
+			 memcmp(&after.state_root, &seen.state_root, 32) != 0;
 		work(store, model, &seed, 5);
 		close_store(store);
 		store = open_store(directory, VALORI_READ);
@@ -381,7 +395,8 @@ static void test_half_restored(void)
 			break;
 	}
 	check(old > 20 && new > 5, "a restore ends before its deciding rename, and behind it");
-	check_u64(wrong, 0, "wherever it ends, the store opens, verifies and goes on, as the old one or the new one");
+	check_u64(wrong, 0,
+		  "wherever it ends, the store opens, verifies and goes on, as the old one or the new one");
 	free(model);
 }
 
