@@ -155,7 +155,7 @@ static bool explain(struct vl_upstream_reader *reader, const struct vl_upstream_
 		blame_chain(reader, segment, &entry);
 		return false;
 	}
-	if (left >= VL_HASH_SIZE)
+	if (left >= VL_HASH_SIZE && memcmp(data, reader->head, VL_HASH_SIZE) != 0)
 		breach(reader, data);
 	vl_upstream_fault(reader, VALORI_UPSTREAM_ALTERED, &reader->place);
 	if (outcome == VL_UP_OK && is_continued(reader, segment, reader->offset, reader->head, &entry) &&

@@ -1052,6 +1052,167 @@ static void test_old_wal(void)
 	up_end(&log);
 }
 
+/* ---- a log in which everything happens that can ---- */
+
+static void make_messy(struct up_file *file)
+{
+	static const uint8_t request[16] = "a request id 16";
+	struct vl_buf event;
+	int32_t vector[4] = {65536, -65536, 300, -7};
+
+	up_begin(file, 4, 4, 0, NULL);
+	vl_buf_init(&event, &up_env);
+#define PUT(ns) (file->time_s++, up_event(file, &event, (ns), (file->entries & 1) != 0 ? request : NULL))
+	up_number(&event, VL_UP_CREATE_NAMESPACE);
+	up_bytes(&event, "papers", 6);
+	PUT(1);
+	for (uint32_t i = 0; i < 12; i++) {
+		vector[0] = (int32_t)i * 1000;
+		up_insert(&event, i, vector, 4, i % 3 == 0 ? "some" : i == 7 ? "" : NULL, i == 7 ? 0 : 4, i);
+		PUT(i % 3); /* namespaces 0, 1 and 2; of 2 no name is known */
+	}
+	up_encrypted(&event, 12, 1, "ciphertext", 10);
+	PUT(0);
+	up_encrypted(&event, 13, 2, "ciphertext", 10);
+	PUT(1);
+	vector[0] = 777;
+	up_auto_insert(&event, vector, 4, 99);
+	PUT(0); /* 14 */
+	up_shred(&event, 1);
+	PUT(-1);
+	up_meta(&event, "title", "a mess", 6);
+	PUT(-1);
+	up_meta(&event, "title", "a messy log", 11);
+	PUT(-1);
+	up_update_metadata(&event, 1, "now it has", 10);
+	PUT(1);
+	up_update_metadata(&event, 0, NULL, 0);
+	PUT(0);
+	for (uint32_t i = 0; i < 5; i++) {
+		up_node(&event, i, (uint8_t)i, i == 0 ? 0 : i == 1 ? 3 : i == 2 ? 12 : VL_UP_NIL);
+		PUT(0);
+	}
+	up_node(&event, 5, 6, 2);
+	PUT(2);
+	up_node(&event, 6, 6, 5);
+	PUT(2);
+	for (uint32_t i = 0; i < 4; i++) {
+		up_edge(&event, i, i, i + 1, (uint8_t)i);
+		PUT(0);
+	}
+	up_edge(&event, 4, 5, 6, 8);
+	PUT(2);
+	up_edge(&event, 5, 3, 3, 8);
+	PUT(0);
+	up_delete(&event, VL_UP_DELETE_EDGE, 1);
+	PUT(0);
+	up_delete(&event, VL_UP_DELETE_NODE, 4);
+	PUT(0);
+	up_delete(&event, VL_UP_SOFT_DELETE, 6);
+	PUT(0);
+	up_delete(&event, VL_UP_SOFT_DELETE, 6);
+	PUT(0);
+	up_update_metadata(&event, 6, "too late", 8);
+	PUT(0);
+	up_delete(&event, VL_UP_SOFT_DELETE, 9);
+	PUT(0);
+	up_delete(&event, VL_UP_DELETE, 9);
+	PUT(0);
+	up_delete(&event, VL_UP_DELETE, 4);
+	PUT(1);
+	up_delete(&event, VL_UP_DELETE, 3); /* node 1 goes on naming it */
+	PUT(0);
+	up_delete(&event, VL_UP_SOFT_DELETE, 12);
+	PUT(0);
+	up_node(&event, 7, 2, 6); /* of a soft-deleted record */
+	PUT(0);
+	up_drop_namespace(&event, "two");
+	PUT(2);
+	up_insert(&event, 15, vector, 4, NULL, 0, 1);
+	PUT(2);
+#undef PUT
+	vl_buf_free(&event);
+}
+
+static void test_messy(void)
+{
+	struct up_file file;
+	struct outcome outcome;
+	uint64_t wrong = 0;
+
+	make_messy(&file);
+	outcome = read_buf(&file.bytes);
+	check(outcome.report.verdict == VALORI_UPSTREAM_INTACT && outcome.events == 47 && outcome.report.record_slots == 16 &&
+		      outcome.report.record_active == 7 && outcome.report.node_live == 5 && outcome.report.edge_live == 3,
+	      "a log in which everything happens is read to its end");
+	if (outcome.events != 47)
+		printf("# %" PRIu64 " events, %" PRIu64 " %" PRIu64 " %" PRIu64 ": %s\n", outcome.events,
+		       outcome.report.record_active, outcome.report.node_live, outcome.report.edge_live,
+		       outcome.report.sentence);
+	for (size_t bit = 0; bit < 8 * file.bytes.size; bit++) {
+		uint8_t *copy = copy_exactly(file.bytes.data, file.bytes.size);
+
+		copy[bit / 8] ^= (uint8_t)(1 << bit % 8);
+		outcome = read_bytes(copy, file.bytes.size);
+		/* Without the checksums: what a forger sends has the right ones. */
+		wrong += outcome.code == VALORI_NO_MEMORY ||
+			 (bit / 8 >= 48 && outcome.code == VALORI_END && outcome.report.verdict == VALORI_UPSTREAM_INTACT);
+		free(copy);
+	}
+	check_u64(wrong, 0, "and any bit of it wrong is noticed");
+	up_end(&file);
+}
+
+/* The same bytes as a WAL, whose events no checksum guards: any of them may be anything. */
+static void test_forged(void)
+{
+	struct up_file file;
+	uint64_t seed = 9, ended = 0;
+	struct vl_buf *out = &file.bytes;
+	size_t size;
+
+	up_begin_wal(&file, 2);
+	for (uint32_t i = 0; i < 8; i++) {
+		int ns = up_insert_number(out, i, 4);
+
+		up_number(out, (uint64_t)ns);
+	}
+	for (uint32_t i = 0; i < 4; i++) {
+		up_node(out, i, 1, i);
+		up_number(out, 0);
+	}
+	for (uint32_t i = 0; i < 3; i++) {
+		up_edge(out, i, i, i + 1, 1);
+		up_number(out, 0);
+	}
+	for (uint32_t i = 0; i < 4; i++) {
+		up_delete(out, i % 2 == 0 ? VL_UP_SOFT_DELETE : VL_UP_DELETE_NODE, i);
+		up_number(out, 0);
+	}
+	up_encrypted(out, 8, 3, "x", 1);
+	up_number(out, 1);
+	up_shred(out, 3);
+	up_number(out, 0);
+	up_drop_namespace(out, "n");
+	up_number(out, 1);
+	size = out->size;
+	for (int round = 0; round < 20000; round++) {
+		uint8_t *copy = copy_exactly(out->data, size);
+		struct outcome outcome;
+
+		for (int i = 0; i < 1 + round % 3; i++) {
+			uint64_t r = check_random(&seed);
+
+			copy[16 + r % (size - 16)] = (uint8_t)(r >> 32 & (round % 2 == 0 ? 0xff : 0x0f));
+		}
+		outcome = read_bytes(copy, size);
+		ended += outcome.code == VALORI_END;
+		free(copy);
+	}
+	check_u64(ended, 20000, "events without checksums may be anything: every one has an answer");
+	up_end(&file);
+}
+
 /* ---- lengths nobody may believe, memory that runs out ---- */
 
 static void test_lengths(void)
@@ -1227,6 +1388,8 @@ int main(int argc, char **argv)
 	test_container();
 	test_holes();
 	test_old_wal();
+	test_messy();
+	test_forged();
 	test_lengths();
 	test_memory();
 	test_disk();
@@ -1246,6 +1409,47 @@ static bool store(const char *directory, const char *name, const struct vl_buf *
 	file = fopen(path, "wb");
 	ok = file != NULL && fwrite(bytes->data, 1, bytes->size, file) == bytes->size;
 	return file != NULL && fclose(file) == 0 && ok;
+}
+
+/* One of each of its own faults, and of what we cannot take over. */
+static bool write_faults(const char *directory)
+{
+	static const uint32_t order[] = {1, 2, 0, 3};
+	static const int32_t small[4] = {1, 2, 3, 4}, huge[4] = {INT32_MAX, INT32_MIN, INT32_MAX, INT32_MIN};
+	char key[300];
+	struct up_file file;
+	struct vl_buf event;
+	bool ok = true;
+
+	memset(key, 'k', sizeof(key));
+	key[sizeof(key) - 1] = '\0';
+	vl_buf_init(&event, &up_env);
+	for (int what = 0; what < 7; what++) {
+		static const char *const names[] = {"reordered.log", "empty_metadata.log", "appended.log", "altered.log",
+						    "refused.log",   "range.log",	   "long_key.log"};
+
+		up_begin(&file, 4, 4, 0, NULL);
+		for (uint32_t i = 0; i < 4; i++) {
+			uint32_t id = what == 0 ? order[i] : what == 4 && i == 2 ? 9 : i;
+
+			up_insert(&event, id, what == 5 && i == 2 ? huge : small, 4, what == 1 && i == 2 ? "" : NULL, 0, id);
+			up_event(&file, &event, -1, NULL);
+			if (what == 2 && i == 1)
+				vl_buf_put(&file.bytes, file.bytes.data + file.starts[1], 40); /* torn, then continued */
+		}
+		if (what == 3) {
+			file.bytes.data[file.starts[2] + 44] ^= 2;
+			fix_crc(&file, 2);
+		}
+		if (what == 6) {
+			up_meta(&event, key, "value", 5);
+			up_event(&file, &event, -1, NULL);
+		}
+		ok = ok && store(directory, names[what], &file.bytes);
+		up_end(&file);
+	}
+	vl_buf_free(&event);
+	return ok;
 }
 
 static int write_files(const char *directory)
@@ -1268,5 +1472,8 @@ static int write_files(const char *directory)
 	up_make_demo(&demo, 2000);
 	ok = ok && store(directory, "demo.log", &demo.bytes);
 	up_end(&demo);
-	return ok ? 0 : 1;
+	make_messy(&demo);
+	ok = ok && store(directory, "messy.log", &demo.bytes);
+	up_end(&demo);
+	return write_faults(directory) && ok ? 0 : 1;
 }
