@@ -17,6 +17,7 @@ struct ingest {
 	struct feed_options feed; /* dim: of the store, 0 until there is one */
 	enum rows_format format;
 	bool dry_run, resume, renumber;
+	bool upstream; /* -f upstream, which no rows have */
 	const char *source, *rejects_path;
 	FILE *rejects; /* or NULL */
 	valori *store; /* NULL until the dimension of a new one is known */
@@ -44,5 +45,7 @@ int ingest_close(struct ingest *run, int status);
 int ingest_rows(struct ingest *run, const char *path, struct rows *rows);
 /* A log: path is a store, a file of one, or with fd (not -1) the name of a stream. */
 int ingest_log(struct ingest *run, const char *path, int fd);
+/* Files of the Rust system: the segments of one log, one WAL or one snapshot. */
+int ingest_upstream(struct ingest *run, const char *const *paths, size_t count);
 
 #endif

@@ -32,7 +32,7 @@ static const struct tool_opt opts[] = {
 	[OPT_LOG] = TOOL_OPT_LOG,
 	[OPT_SNAPSHOT] = TOOL_OPT_SNAPSHOT,
 	[OPT_DIM] = TOOL_OPT_DIM,
-	[OPT_FORMAT] = {'f', "format", "FORMAT", NULL, "ndjson fvecs bvecs npy f32 i32 csv log (recognised)"},
+	[OPT_FORMAT] = {'f', "format", "FORMAT", NULL, "ndjson fvecs bvecs npy f32 i32 csv log upstream (recognised)"},
 	[OPT_TAG] = {'t', "tag", "N", NULL, "tag of rows that have none (0)"},
 	[OPT_COLLECTION] = TOOL_OPT_COLLECTION,
 	[OPT_CREATE] = {0, "create", NULL, NULL, "make collections that are not there"},
@@ -141,6 +141,19 @@ static void parse_sync(valori_options *options, const char *value)
 	options->sync_ms = (uint32_t)number;
 }
 
+/* Files that bring their own ids, tags and collections, and are read from a disk. */
+static void check_upstream(const struct ingest *run, int argc, char **argv)
+{
+	if (run->resume || run->renumber || run->rejects_path != NULL || run->feed.collection != NULL ||
+	    run->feed.tag != 0)
+		tool_usage("-f upstream goes without --resume, --renumber, --rejects, --collection and --tag");
+	if (argc == optind)
+		tool_usage("-f upstream needs a file");
+	for (int i = optind; i < argc; i++)
+		if (strcmp(argv[i], "-") == 0)
+			tool_usage("-f upstream needs a file, and standard input is none");
+}
+
 static void parse(struct ingest *run, int argc, char **argv)
 {
 	const char *value;
@@ -158,8 +171,9 @@ static void parse(struct ingest *run, int argc, char **argv)
 			break;
 		case OPT_FORMAT:
 			run->format = rows_format_find(value);
-			if (run->format == ROWS_UNKNOWN)
-				tool_usage("--format: %s: not one of ndjson fvecs bvecs npy f32 i32 csv log", value);
+			run->upstream = strcmp(value, "upstream") == 0;
+			if (run->format == ROWS_UNKNOWN && !run->upstream)
+				tool_usage("--format: %s: not one of ndjson fvecs bvecs npy f32 i32 csv log upstream", value);
 			break;
 		case OPT_TAG:
 			run->feed.tag = tool_number(value, 0, UINT64_MAX);
@@ -214,7 +228,9 @@ static void parse(struct ingest *run, int argc, char **argv)
 		tool_usage("--source goes with --resume");
 	if (run->source != NULL && argc - optind > 1)
 		tool_usage("--source names one input, and there are %d", argc - optind);
-	if (argc == optind)
+	if (run->upstream)
+		check_upstream(run, argc, argv);
+	else if (argc == optind)
 		tool_need_stdin();
 }
 
@@ -254,9 +270,11 @@ int main(int argc, char **argv)
 	parse(&run, argc, argv);
 	ingest_catch_signals();
 	status = start(&run);
-	if (argc == optind && status == TOOL_OK)
+	if (run.upstream && status == TOOL_OK)
+		status = ingest_upstream(&run, (const char *const *)argv + optind, (size_t)(argc - optind));
+	else if (argc == optind && status == TOOL_OK)
 		status = ingest(&run, "-");
-	for (int i = optind; i < argc && status == TOOL_OK && ingest_stopped == 0; i++)
+	for (int i = optind; i < argc && !run.upstream && status == TOOL_OK && ingest_stopped == 0; i++)
 		status = ingest(&run, argv[i]);
 	if (run.repeated != 0)
 		tool_say("%llu rows were committed before", (unsigned long long)run.repeated);

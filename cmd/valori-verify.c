@@ -1,6 +1,7 @@
 /* valori-verify - proves that an event log, a snapshot, or both against each other are what they should be. */
-#include "tool.h"
+#include "upstream.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -273,11 +274,36 @@ static int answer(const struct question *question, const valori_verify_report *r
 	return status != TOOL_OK ? status : written;
 }
 
+/* Of files of the Rust system its own hashes are the measure. */
+static int verify_upstream(const struct question *question, const char *path, const char *report_path)
+{
+	const valori_verify_options *options = &question->options;
+	struct upstream_question asked = {.archive = options->archive,
+					  .expect = question->expect,
+					  .report_path = report_path,
+					  .hash = options->expect,
+					  .strict = question->strict,
+					  .trace = question->trace};
+
+	if (options->expect_kind == 2)
+		tool_usage("%s: a file of the Rust system: --expect takes its state hash or the head of its chain", path);
+	if (options->at.kind != VALORI_WHEN_LATEST)
+		tool_usage("%s: a file of the Rust system: --at does not apply", path);
+	return upstream_verify(&asked, path);
+}
+
 static int verify(struct question *question, const char *path, const char *report_path)
 {
 	valori_verify_report report = {.size = sizeof report};
 	valori_error error;
+	char *upstream = upstream_find(path);
 
+	if (upstream != NULL) {
+		int status = verify_upstream(question, upstream, report_path);
+
+		free(upstream);
+		return status;
+	}
 	question->name = strcmp(path, "-") == 0 ? "standard input" : path;
 	question->options.path = strcmp(path, "-") == 0 ? NULL : path;
 	question->options.fd = strcmp(path, "-") == 0 ? STDIN_FILENO : -1;
