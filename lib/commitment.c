@@ -28,8 +28,10 @@ valori_code vl_commitment_init(struct vl_commitment *commitment, struct vl_pool 
 			vl_array_init(&commitment->trees[list].level[level], pool, HASH, LEVEL_SHIFT);
 	/* Asked for once, so that no update fails for it. */
 	if (vl_buf_extend(&commitment->scratch, BATCH * VL_LEAF_MAX) == NULL ||
-	    vl_buf_extend(&commitment->hashes, BATCH * HASH) == NULL)
+	    vl_buf_extend(&commitment->hashes, BATCH * HASH) == NULL) {
+		vl_commitment_free(commitment);
 		return no_memory(error);
+	}
 	return VALORI_OK;
 }
 

@@ -97,7 +97,10 @@ valori_code vl_state_init(struct vl_state *state, struct vl_pool *pool, uint32_t
 	for (int list = 0; list < VL_LISTS; list++)
 		vl_buf_init(&state->dirty.slots[list], state->env);
 	vl_blake3(state->env->kernels, VL_HASH_KEY, name, sizeof(name), k);
-	return add_collection(state, name, sizeof(name), k) ? VALORI_OK : no_memory(error);
+	if (add_collection(state, name, sizeof(name), k))
+		return VALORI_OK;
+	vl_state_free(state);
+	return no_memory(error);
 }
 
 void vl_state_free(struct vl_state *state)

@@ -80,7 +80,7 @@ struct vl_state {
 	struct vl_dirty dirty;
 };
 
-/* The empty state: collection 0 "default" exists and is live. */
+/* The empty state: collection 0 "default" exists and is live. After a failure there is nothing to free. */
 valori_code vl_state_init(struct vl_state *state, struct vl_pool *pool, uint32_t dim, uint32_t flags,
 			  valori_error *error);
 void vl_state_free(struct vl_state *state); /* not the pool */

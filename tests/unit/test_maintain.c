@@ -867,6 +867,42 @@ static void test_restore_faults(void)
 	check_u64(leaks, 0, "no descriptor and no memory is lost");
 }
 
+/* Memory that runs out anywhere: refused, or done; nothing in between, and nothing is lost. */
+static void test_no_memory(void)
+{
+	unsigned wrong = 0, refused = 0;
+	struct look before;
+
+	make_store(3);
+	copy_file("end.val", "store/snapshot.val");
+	before = look_at("store", NULL);
+	copy_files("store", "kept");
+	for (int restoring = 0; restoring < 2; restoring++) {
+		for (uint64_t at = 1;; at++) {
+			int64_t blocks = memory.blocks;
+			valori_trim_result done;
+			struct look after;
+			valori_code code;
+
+			copy_files("kept", "store");
+			memory.fail_at = memory.calls + at;
+			code = restoring ? vl_maintain_restore(&memory.env, &faultless.os, "store", "end.val", -1, NULL, NULL)
+					 : vl_maintain_trim(&memory.env, &faultless.os, "store", "end.val", "archive", false,
+							    &done, NULL);
+			memory.fail_at = 0;
+			wrong += memory.blocks != blocks || (code != VALORI_OK && code != VALORI_NO_MEMORY);
+			after = look_at("store", NULL);
+			wrong += !same_state(&before, &after);
+			refused += code != VALORI_OK;
+			scratch_clear("archive");
+			if (code == VALORI_OK)
+				break;
+		}
+	}
+	check(refused > 20, "memory runs out");
+	check_u64(wrong, 0, "out of memory at any point of a trim or a restore: nothing is lost, nothing leaks");
+}
+
 int main(void)
 {
 	scratch_enter();
@@ -882,6 +918,7 @@ int main(void)
 	test_restore_stream();
 	test_restore_refused();
 	test_restore_faults();
+	test_no_memory();
 	check(memory.blocks == 0 && memory.wrong == 0, "all memory is given back");
 	return check_done();
 }
