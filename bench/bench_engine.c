@@ -1,8 +1,10 @@
 /*
- * bench_engine.c - whole stores: durable bulk ingest against writing the same bytes, single commits, opening, replay, verification.
+ * bench_engine.c - whole stores: durable bulk ingest against writing the same bytes, single commits, opening, replay,
+ * verification.
  *
- * Prints name, value and unit, tab-separated. usage: bench_engine [ROWS [DIRECTORY]]; 1,000,000 rows of 128 components, and a new directory
- * under $TMPDIR, which is removed. Ratios are of one run: what is compared runs one after the other, in turns.
+ * Prints name, value and unit, tab-separated. usage: bench_engine [ROWS [DIRECTORY]]; 1,000,000 rows of 128
+ * components, and a new directory under $TMPDIR, which is removed. Ratios are of one run: what is compared runs one
+ * after the other, in turns.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -377,7 +379,8 @@ static void bench_read(const char *name, const char *label, double events)
 	start = cpu() - start;
 	must(valori_get_info(store, &info, &error), &error);
 	snprintf(figure, sizeof(figure), "replay_%s", label);
-	report(figure, (events != 0 ? (double)info.replayed : (double)info.commits) / start, events != 0 ? "records/s/core" : "commits/s/core");
+	report(figure, (events != 0 ? (double)info.replayed : (double)info.commits) / start,
+	       events != 0 ? "records/s/core" : "commits/s/core");
 	valori_close(store, NULL);
 	options.path = path_of(name);
 	start = cpu();
@@ -420,7 +423,8 @@ static void bench_reading(void)
 	for (unsigned i = 0; i < 2; i++) {
 		start = now();
 		store = open_store("thousands", i == 0 ? VALORI_READ : VALORI_WRITE, VALORI_SYNC_NONE);
-		report(i == 0 ? "open_to_read_with_snapshot" : "open_to_write_with_snapshot", (now() - start) * 1e3, "ms");
+		report(i == 0 ? "open_to_read_with_snapshot" : "open_to_write_with_snapshot", (now() - start) * 1e3,
+		       "ms");
 		valori_close(store, NULL);
 	}
 }
@@ -432,7 +436,10 @@ int main(int argc, char **argv)
 
 	if (argc > 1)
 		rows = strtoull(argv[1], NULL, 10);
-	snprintf(directory, sizeof(directory), "%s/valori-bench-XXXXXX", argc > 2 ? argv[2] : base != NULL ? base : "/tmp");
+	snprintf(directory, sizeof(directory), "%s/valori-bench-XXXXXX",
+		 argc > 2       ? argv[2]
+		 : base != NULL ? base
+				: "/tmp");
 	vectors = malloc((size_t)BATCH * DIM * sizeof(*vectors));
 	if (rows < 10000 || vectors == NULL || mkdtemp(directory) == NULL) {
 		fprintf(stderr, "usage: bench_engine [ROWS, at least 10000 [DIRECTORY]]\n");

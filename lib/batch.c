@@ -6,8 +6,8 @@
 #include "q16.h"
 
 enum {
-	LANES = 64,	    /* inputs handed to one call of the hash */
-	EVENT_EXTRA = 128   /* what an upsert may add beside its insert: about */
+	LANES = 64,       /* inputs handed to one call of the hash */
+	EVENT_EXTRA = 128 /* what an upsert may add beside its insert: about */
 };
 
 static const uint8_t event_types[] = {
@@ -33,13 +33,15 @@ static const uint8_t event_types[] = {
 
 static struct vl_buf *buffers(valori_batch *batch, unsigned index)
 {
-	struct vl_buf *all[] = {&batch->ops,	       &batch->vectors,	      &batch->salted, &batch->heap, &batch->vector_hashes,
-				&batch->salted_hashes, &batch->hashes, &batch->jobs,   &batch->ids};
+	struct vl_buf *all[] = {&batch->ops,    &batch->vectors,       &batch->salted,
+				&batch->heap,   &batch->vector_hashes, &batch->salted_hashes,
+				&batch->hashes, &batch->jobs,          &batch->ids};
 
 	return index < sizeof(all) / sizeof(all[0]) ? all[index] : NULL;
 }
 
-valori_code vl_batch_new(const struct vl_env *env, const struct vl_os *os, uint32_t dim, valori_batch **out, valori_error *error)
+valori_code vl_batch_new(const struct vl_env *env, const struct vl_os *os, uint32_t dim, valori_batch **out,
+			 valori_error *error)
 {
 	valori_batch *batch;
 
@@ -130,13 +132,15 @@ static valori_code check_key(const char *what, const char *key, size_t size, val
 	if (key == NULL || size == 0)
 		return vl_fail(error, VALORI_INVALID, "%s: must have 1 to %d bytes", what, VALORI_KEY_MAX);
 	if (size > VALORI_KEY_MAX)
-		return vl_fail(error, VALORI_TOO_LONG, "%s: has %zu bytes; the limit is %d", what, size, VALORI_KEY_MAX);
+		return vl_fail(error, VALORI_TOO_LONG, "%s: has %zu bytes; the limit is %d", what, size,
+			       VALORI_KEY_MAX);
 	if (!vl_is_utf8((const uint8_t *)key, size))
 		return vl_fail(error, VALORI_INVALID, "%s: is not UTF-8, or contains a zero byte", what);
 	return VALORI_OK;
 }
 
-static valori_code take_key(valori_batch *batch, struct vl_op *kept, const valori_op *op, const char *what, valori_error *error)
+static valori_code take_key(valori_batch *batch, struct vl_op *kept, const valori_op *op, const char *what,
+			    valori_error *error)
 {
 	valori_code code = check_key(what, op->key, op->key_size, error);
 
@@ -168,8 +172,8 @@ static valori_code take_metadata(valori_batch *batch, struct vl_op *kept, const 
 }
 
 /* Is the reference one that this kind of operation can have? makes: is it what an operation of this kind makes? */
-static valori_code take_ref(valori_batch *batch, struct vl_ref *kept, const valori_ref *ref, const char *what, bool is_needed,
-			    bool has_key, bool (*makes)(uint8_t kind), valori_error *error)
+static valori_code take_ref(valori_batch *batch, struct vl_ref *kept, const valori_ref *ref, const char *what,
+			    bool is_needed, bool has_key, bool (*makes)(uint8_t kind), valori_error *error)
 {
 	valori_code code;
 
@@ -196,10 +200,12 @@ static valori_code take_ref(valori_batch *batch, struct vl_ref *kept, const valo
 		return put_bytes(batch, ref->key, ref->key_size, &kept->id, error);
 	case VALORI_REF_OP:
 		if (ref->id >= batch->count)
-			return vl_fail(error, VALORI_INVALID, "%s: refers to operation %llu, which does not come before", what,
+			return vl_fail(error, VALORI_INVALID,
+				       "%s: refers to operation %llu, which does not come before", what,
 				       (unsigned long long)ref->id);
 		if (!makes(vl_batch_op(batch, (size_t)ref->id)->kind))
-			return vl_fail(error, VALORI_INVALID, "%s: refers to operation %llu, which makes something else", what,
+			return vl_fail(error, VALORI_INVALID,
+				       "%s: refers to operation %llu, which makes something else", what,
 				       (unsigned long long)ref->id);
 		return VALORI_OK;
 	default:
@@ -272,7 +278,8 @@ static bool is_little_endian(void)
 	return first == 1;
 }
 
-static valori_code take_vector(valori_batch *batch, struct vl_op *kept, const valori_op *op, const uint8_t *salt, valori_error *error)
+static valori_code take_vector(valori_batch *batch, struct vl_op *kept, const valori_op *op, const uint8_t *salt,
+			       valori_error *error)
 {
 	size_t size = (size_t)batch->dim * 4, component = 0;
 	struct vl_buf *rows = salt != NULL ? &batch->salted : &batch->vectors;
@@ -283,7 +290,8 @@ static valori_code take_vector(valori_batch *batch, struct vl_op *kept, const va
 	if (source == NULL)
 		return vl_fail(error, VALORI_INVALID, "vector: not given");
 	if (op->dim != batch->dim)
-		return vl_fail(error, VALORI_DIMENSION, "vector: has %u components, the store's have %u", op->dim, batch->dim);
+		return vl_fail(error, VALORI_DIMENSION, "vector: has %u components, the store's have %u", op->dim,
+			       batch->dim);
 	if (op->vector_kind > VALORI_F32LE)
 		return vl_fail(error, VALORI_INVALID, "vector: unknown kind %u", op->vector_kind);
 	if (salt != NULL)
@@ -346,13 +354,15 @@ static valori_code take_fields(valori_batch *batch, struct vl_op *kept, const va
 	case VALORI_OP_NODE_SET_RECORD:
 		code = take_ref(batch, &kept->from, &op->from, "node", true, false, makes_node, error);
 		return code != VALORI_OK ? code
-					 : take_ref(batch, &kept->target, &op->target, "record", false, true, makes_record, error);
+					 : take_ref(batch, &kept->target, &op->target, "record", false, true,
+						    makes_record, error);
 	case VALORI_OP_NODE_DELETE:
 		return take_ref(batch, &kept->from, &op->from, "node", true, false, makes_node, error);
 	case VALORI_OP_EDGE_CREATE:
 		/* The key of a record stands for its first node. */
 		code = take_ref(batch, &kept->from, &op->from, "from", true, true, makes_node, error);
-		return code != VALORI_OK ? code : take_ref(batch, &kept->to, &op->to, "to", true, true, makes_node, error);
+		return code != VALORI_OK ? code
+					 : take_ref(batch, &kept->to, &op->to, "to", true, true, makes_node, error);
 	case VALORI_OP_EDGE_DELETE:
 		return take_ref(batch, &kept->from, &op->from, "edge", true, false, makes_edge, error);
 	case VALORI_OP_META_SET:
@@ -364,16 +374,18 @@ static valori_code take_fields(valori_batch *batch, struct vl_op *kept, const va
 		return take_key(batch, kept, op, "key", error);
 	case VALORI_OP_COLLECTION_CREATE:
 		if (op->key != NULL && op->key_size > VALORI_NAME_MAX)
-			return vl_fail(error, VALORI_TOO_LONG, "collection name: has %u bytes; the limit is %d", op->key_size,
-				       VALORI_NAME_MAX);
+			return vl_fail(error, VALORI_TOO_LONG, "collection name: has %u bytes; the limit is %d",
+				       op->key_size, VALORI_NAME_MAX);
 		if (op->key == NULL || !vl_is_collection_name((const uint8_t *)op->key, op->key_size))
-			return vl_fail(error, VALORI_INVALID, "collection name: must be 1 to %d of A-Z a-z 0-9 _ -", VALORI_NAME_MAX);
+			return vl_fail(error, VALORI_INVALID, "collection name: must be 1 to %d of A-Z a-z 0-9 _ -",
+				       VALORI_NAME_MAX);
 		return take_key(batch, kept, op, "collection name", error);
 	case VALORI_OP_COLLECTION_DROP:
 		return VALORI_OK;
 	case VALORI_OP_CONFIG:
 		if (op->tag > UINT32_MAX)
-			return vl_fail(error, VALORI_INVALID, "config: there is no parameter %llu", (unsigned long long)op->tag);
+			return vl_fail(error, VALORI_INVALID, "config: there is no parameter %llu",
+				       (unsigned long long)op->tag);
 		kept->parameter = (uint32_t)op->tag;
 		kept->tag = op->target.id;
 		return VALORI_OK;
@@ -419,8 +431,8 @@ static valori_code take(valori_batch *batch, const valori_op *op, valori_error *
 	if (batch->size + size > VL_COMMIT_SIZE_MAX || batch->events + 1 > VL_COMMIT_EVENTS_MAX) {
 		batch->count--;
 		batch->ops.size -= sizeof(kept);
-		return vl_fail(error, VALORI_TOO_LONG, "batch: a commit has at most %d events and %llu bytes", VL_COMMIT_EVENTS_MAX,
-			       (unsigned long long)VL_COMMIT_SIZE_MAX);
+		return vl_fail(error, VALORI_TOO_LONG, "batch: a commit has at most %d events and %llu bytes",
+			       VL_COMMIT_EVENTS_MAX, (unsigned long long)VL_COMMIT_SIZE_MAX);
 	}
 	batch->size += size;
 	batch->events++;
@@ -430,7 +442,7 @@ static valori_code take(valori_batch *batch, const valori_op *op, valori_error *
 valori_code valori_batch_add(valori_batch *batch, const valori_op *op, valori_error *error)
 {
 	struct mark before = {batch->heap.size, batch->vectors.size, batch->salted.size,
-			      batch->rows,	batch->salted_rows,  batch->hash_count};
+			      batch->rows,      batch->salted_rows,  batch->hash_count};
 	valori_code code = take(batch, op, error);
 
 	if (code == VALORI_OK)
@@ -514,8 +526,7 @@ static uint8_t *grow_hashes(struct vl_buf *hashes, size_t count)
 valori_code vl_batch_seal(valori_batch *batch, valori_error *error)
 {
 	const struct vl_kernels *kernels = batch->env->kernels;
-	size_t size = (size_t)batch->dim * 4, from = batch->sealed_rows,
-	       salted_from = batch->sealed_salted_rows;
+	size_t size = (size_t)batch->dim * 4, from = batch->sealed_rows, salted_from = batch->sealed_salted_rows;
 
 	if (batch->sealed == batch->count)
 		return VALORI_OK;
@@ -530,11 +541,11 @@ valori_code vl_batch_seal(valori_batch *batch, valori_error *error)
 		return out_of_memory(error);
 	}
 	if (from < batch->rows)
-		vl_blake3_rows(kernels, VL_HASH_VECTOR, batch->vectors.data + from * size, size, size, batch->rows - from,
-			       batch->vector_hashes.data + from * VL_HASH_SIZE);
+		vl_blake3_rows(kernels, VL_HASH_VECTOR, batch->vectors.data + from * size, size, size,
+			       batch->rows - from, batch->vector_hashes.data + from * VL_HASH_SIZE);
 	if (salted_from < batch->salted_rows)
-		vl_blake3_rows(kernels, VL_HASH_VECTOR, batch->salted.data + salted_from * (size + VL_SALT_SIZE), size + VL_SALT_SIZE,
-			       size + VL_SALT_SIZE, batch->salted_rows - salted_from,
+		vl_blake3_rows(kernels, VL_HASH_VECTOR, batch->salted.data + salted_from * (size + VL_SALT_SIZE),
+			       size + VL_SALT_SIZE, size + VL_SALT_SIZE, batch->salted_rows - salted_from,
 			       batch->salted_hashes.data + salted_from * VL_HASH_SIZE);
 	if (batch->jobs.size > 0) {
 		run_jobs(batch, VL_HASH_KEY);
@@ -590,6 +601,8 @@ void vl_batch_event(const valori_batch *batch, size_t index, struct vl_event *ou
 		out->vector = batch->vectors.data + (size_t)op->row * size;
 	}
 	if (is_sealed)
-		memcpy(out->v, (op->is_salted ? batch->salted_hashes.data : batch->vector_hashes.data) + (size_t)op->row * VL_HASH_SIZE,
+		memcpy(out->v,
+		       (op->is_salted ? batch->salted_hashes.data : batch->vector_hashes.data) +
+			       (size_t)op->row * VL_HASH_SIZE,
 		       VL_HASH_SIZE);
 }

@@ -54,12 +54,12 @@ static bool is_empty_base(const struct vl_position *position)
 struct recovery {
 	valori *store;
 	const valori_options *options;
-	struct vl_reader *reader;	/* NULL: there is no log */
-	struct vl_snapshot *snapshot;	/* NULL: none, or none that can be used */
-	bool is_snapshot_refused;	/* there is one, and snapshot_error says what is wrong with it */
+	struct vl_reader *reader;     /* NULL: there is no log */
+	struct vl_snapshot *snapshot; /* NULL: none, or none that can be used */
+	bool is_snapshot_refused;     /* there is one, and snapshot_error says what is wrong with it */
 	valori_error snapshot_error;
-	uint64_t end_commits;		/* stop after so many commits */
-	uint64_t end_height, end_time;	/* ... or at the first that reaches this height, or is later than this */
+	uint64_t end_commits;          /* stop after so many commits */
+	uint64_t end_height, end_time; /* ... or at the first that reaches this height, or is later than this */
 };
 
 static valori_code open_reader(struct recovery *recovery, valori_error *error)
@@ -86,7 +86,8 @@ static valori_code open_snapshot(struct recovery *recovery, valori_error *error)
 	if (path == NULL || *path == '\0')
 		return VALORI_OK;
 	code = vl_snapshot_open(store->env, store->os, path, &recovery->snapshot, &why);
-	if (code == VALORI_OK && store->opened.dim != 0 && vl_snapshot_position(recovery->snapshot)->dim != store->opened.dim) {
+	if (code == VALORI_OK && store->opened.dim != 0 &&
+	    vl_snapshot_position(recovery->snapshot)->dim != store->opened.dim) {
 		code = vl_fail(&why, VALORI_DIMENSION, "%s: has dimension %u, not %u", path,
 			       vl_snapshot_position(recovery->snapshot)->dim, store->opened.dim);
 		vl_snapshot_close(recovery->snapshot);
@@ -225,17 +226,21 @@ static valori_code start(struct recovery *recovery, valori_error *error)
 				*error = recovery->snapshot_error;
 			return (valori_code)recovery->snapshot_error.code;
 		}
-		return vl_fail(error, VALORI_UNKNOWABLE,
-			       "%s: begins after event %llu; what was before is in a snapshot, and none that fits is here", store->names.live,
-			       (unsigned long long)base->height);
+		return vl_fail(
+			error, VALORI_UNKNOWABLE,
+			"%s: begins after event %llu; what was before is in a snapshot, and none that fits is here",
+			store->names.live, (unsigned long long)base->height);
 	}
 	code = vl_replica_init(&store->replica, store->env, base->dim, state_flags(store), error);
 	if (code == VALORI_OK && memcmp(store->replica.root, base->state_root, VL_HASH_SIZE) != 0)
-		code = vl_fail(error, VALORI_DAMAGED, "%s: the header does not name the root of the empty state", vl_reader_path(recovery->reader));
+		code = vl_fail(error, VALORI_DAMAGED, "%s: the header does not name the root of the empty state",
+			       vl_reader_path(recovery->reader));
 	return code;
 }
 
-/* In a store that is opened, what valori_verify would call tampering is damage all the same: the state cannot be had. */
+/*
+ * In a store that is opened, what valori_verify would call tampering is damage all the same: the state cannot be had.
+ */
 static valori_code refuse_commit(valori_code code, valori_error *error)
 {
 	if (code != VALORI_MISMATCH)
@@ -257,7 +262,8 @@ static valori_code replay(struct recovery *recovery, valori_error *error)
 		struct vl_commit commit;
 		valori_error why;
 
-		if (store->position.frontier.size >= recovery->end_commits || store->position.height >= recovery->end_height)
+		if (store->position.frontier.size >= recovery->end_commits ||
+		    store->position.height >= recovery->end_height)
 			break;
 		code = vl_reader_next(reader, &commit, &why);
 		if (code == VALORI_OK && commit.time_ms > recovery->end_time)
@@ -353,7 +359,10 @@ static valori_code adopt(struct recovery *recovery, valori_error *error)
 	return code;
 }
 
-/* There is no log file: the snapshot stands in for it when it has all that was acknowledged; else a new store may begin. */
+/*
+ * There is no log file: the snapshot stands in for it when it has all that was acknowledged; else a new store may
+ * begin.
+ */
 static valori_code recover_without_log(struct recovery *recovery, valori_error *error)
 {
 	valori *store = recovery->store;
@@ -366,12 +375,14 @@ static valori_code recover_without_log(struct recovery *recovery, valori_error *
 		const struct vl_position *position = vl_snapshot_position(recovery->snapshot);
 
 		if (has_head && memcmp(head.log_id, position->log_id, VL_HASH_SIZE) != 0)
-			return vl_fail(error, VALORI_OTHER_LOG, "%s: is of another log than the snapshot, and the log is gone",
+			return vl_fail(error, VALORI_OTHER_LOG,
+				       "%s: is of another log than the snapshot, and the log is gone",
 				       store->names.head);
 		if (has_head && head.commits > position->frontier.size)
 			return vl_fail(error, VALORI_MISSING,
-				       "%s: is missing; events up to %llu were acknowledged, the snapshot has %llu", store->names.live,
-				       (unsigned long long)head.height, (unsigned long long)position->height);
+				       "%s: is missing; events up to %llu were acknowledged, the snapshot has %llu",
+				       store->names.live, (unsigned long long)head.height,
+				       (unsigned long long)position->height);
 		code = adopt(recovery, error);
 		store->is_log_due = (store->flags & VALORI_WRITE) != 0;
 		note(store, "no log: goes on from the snapshot");
@@ -383,8 +394,8 @@ static valori_code recover_without_log(struct recovery *recovery, valori_error *
 		return (valori_code)recovery->snapshot_error.code;
 	}
 	if (has_head && head.height > 0)
-		return vl_fail(error, VALORI_MISSING, "%s: is missing; events up to %llu were acknowledged", store->names.live,
-			       (unsigned long long)head.height);
+		return vl_fail(error, VALORI_MISSING, "%s: is missing; events up to %llu were acknowledged",
+			       store->names.live, (unsigned long long)head.height);
 	if ((store->flags & VALORI_CREATE) == 0 && ((store->flags & VALORI_REHEARSE) == 0 || options->dim == 0))
 		return vl_fail(error, VALORI_NOT_FOUND, "%s: there is no event log", store->names.live);
 	store->is_log_due = (store->flags & VALORI_WRITE) != 0;
@@ -419,7 +430,8 @@ static valori_code recover(struct recovery *recovery, valori_error *error)
 	if (vl_reader_note(recovery->reader)[0] != '\0')
 		note(store, vl_reader_note(recovery->reader));
 	if ((store->flags & VALORI_WRITE) != 0)
-		code = vl_writer_open(store->env, store->os, &store->names, &writing, recovery->reader, &store->writer, error);
+		code = vl_writer_open(store->env, store->os, &store->names, &writing, recovery->reader, &store->writer,
+				      error);
 	return code;
 }
 
@@ -467,8 +479,9 @@ static valori_code open_memory(struct recovery *recovery, valori_error *error)
 	valori_code code;
 
 	if (options->snapshot == NULL || *options->snapshot == '\0')
-		return options->dim != 0 ? begin_fresh(recovery->store, options, error)
-					 : vl_fail(error, VALORI_INVALID, "neither a log nor a snapshot nor a dimension given");
+		return options->dim != 0
+			       ? begin_fresh(recovery->store, options, error)
+			       : vl_fail(error, VALORI_INVALID, "neither a log nor a snapshot nor a dimension given");
 	code = open_snapshot(recovery, error);
 	if (code == VALORI_OK && recovery->snapshot == NULL) {
 		if (error != NULL)
@@ -500,8 +513,8 @@ static valori_code check_options(const valori_options *options, valori_error *er
 	return VALORI_OK;
 }
 
-static valori_code make_store(const valori_options *options, const struct vl_os *os, const struct vl_env *env, valori **out,
-			      valori_error *error)
+static valori_code make_store(const valori_options *options, const struct vl_os *os, const struct vl_env *env,
+			      valori **out, valori_error *error)
 {
 	pthread_condattr_t attributes;
 	valori *store = vl_alloc(env, sizeof(*store));
@@ -568,8 +581,8 @@ static void free_store(valori *store)
 	vl_release(store->env, store, sizeof(*store));
 }
 
-valori_code vl_engine_open(const valori_options *options, const struct vl_os *os, const struct vl_env *env, valori **out,
-			   valori_error *error)
+valori_code vl_engine_open(const valori_options *options, const struct vl_os *os, const struct vl_env *env,
+			   valori **out, valori_error *error)
 {
 	valori_options known = VALORI_OPTIONS_INIT;
 	struct recovery recovery = {.options = &known};
@@ -667,7 +680,8 @@ static valori_code scan_log(valori *store, const uint8_t prefix[8], uint64_t *ro
 static valori_code find_requests(valori *store, const uint8_t prefix[8], uint64_t *out_rows, valori_error *error)
 {
 	const struct vl_requests *requests = &store->replica.requests;
-	uint64_t first = requests->total > VL_REQUEST_WINDOW ? requests->total - VL_REQUEST_WINDOW : 0, rows = 0, seen = 0;
+	uint64_t first = requests->total > VL_REQUEST_WINDOW ? requests->total - VL_REQUEST_WINDOW : 0, rows = 0,
+		 seen = 0;
 	struct vl_request request;
 	valori_code code;
 
@@ -682,7 +696,8 @@ static valori_code find_requests(valori *store, const uint8_t prefix[8], uint64_
 		if (code != VALORI_OK)
 			return code;
 		if (rows == 0 && seen < requests->total)
-			return vl_fail(error, VALORI_UNKNOWABLE, "request ids before the last %u were trimmed away with the log",
+			return vl_fail(error, VALORI_UNKNOWABLE,
+				       "request ids before the last %u were trimmed away with the log",
 				       (unsigned)VL_REQUEST_WINDOW);
 	}
 	*out_rows = rows;

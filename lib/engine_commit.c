@@ -35,8 +35,10 @@ void vl_engine_open_group(valori *store)
 		return;
 	pthread_mutex_lock(&store->mutex);
 	vl_engine_release_retired(store);
-	/* While this group is staged and synced readers get what is published now: it must be frozen before it changes. Memory may be
-	 * out; then they wait for the end of the group instead. */
+	/*
+	 * While this group is staged and synced readers get what is published now: it must be frozen before it
+	 * changes. Memory may be out; then they wait for the end of the group instead.
+	 */
 	if (store->are_views_wanted && (store->newest == NULL || store->newest->publication != store->publication))
 		(void)vl_engine_freeze(store, NULL);
 	pthread_mutex_unlock(&store->mutex);
@@ -64,7 +66,8 @@ static valori_code restage(valori *store, size_t size, valori_error *error)
 
 	while (offset < size) {
 		struct vl_commit commit;
-		valori_code code = vl_commit_decode(store->group.data + offset, size - offset, &store->position, kernels, &commit, error);
+		valori_code code = vl_commit_decode(store->group.data + offset, size - offset, &store->position,
+						    kernels, &commit, error);
 
 		if (code == VALORI_OK) {
 			commit.path = "group";
@@ -303,13 +306,14 @@ static valori_code check_batch(const valori *store, valori_batch *batch, valori_
 	if (batch == NULL)
 		return vl_fail(error, VALORI_INVALID, "no batch given");
 	if (batch->dim != store->replica.dim)
-		return vl_fail(error, VALORI_DIMENSION, "batch has dimension %u, the store %u", batch->dim, store->replica.dim);
+		return vl_fail(error, VALORI_DIMENSION, "batch has dimension %u, the store %u", batch->dim,
+			       store->replica.dim);
 	return vl_batch_seal(batch, error);
 }
 
 /* Queues the batches and gives out what came of those before the first that was refused. */
-static valori_code commit(valori *store, struct vl_waiter *waiters, valori_batch *const *batches, size_t count, valori_receipt *out,
-			  uint64_t *const *out_ids, size_t *out_done, valori_error *error)
+static valori_code commit(valori *store, struct vl_waiter *waiters, valori_batch *const *batches, size_t count,
+			  valori_receipt *out, uint64_t *const *out_ids, size_t *out_done, valori_error *error)
 {
 	*out_done = 0;
 	for (size_t i = 0; i < count; i++) {
@@ -317,7 +321,8 @@ static valori_code commit(valori *store, struct vl_waiter *waiters, valori_batch
 
 		if (code != VALORI_OK)
 			return code;
-		waiters[i] = (struct vl_waiter){.batch = batches[i], .error = {.offset = VALORI_NONE, .event = VALORI_NONE}};
+		waiters[i] =
+			(struct vl_waiter){.batch = batches[i], .error = {.offset = VALORI_NONE, .event = VALORI_NONE}};
 		if (i > 0) {
 			waiters[i].before = &waiters[i - 1];
 			waiters[i - 1].next = &waiters[i];
@@ -339,7 +344,8 @@ static valori_code commit(valori *store, struct vl_waiter *waiters, valori_batch
 	return VALORI_OK;
 }
 
-valori_code valori_commit(valori *store, valori_batch *batch, valori_receipt *out, uint64_t *out_ids, valori_error *error)
+valori_code valori_commit(valori *store, valori_batch *batch, valori_receipt *out, uint64_t *out_ids,
+			  valori_error *error)
 {
 	struct vl_waiter waiter;
 	size_t done;
@@ -347,8 +353,8 @@ valori_code valori_commit(valori *store, valori_batch *batch, valori_receipt *ou
 	return commit(store, &waiter, &batch, 1, out, &out_ids, &done, error);
 }
 
-valori_code valori_commit_many(valori *store, valori_batch *const *batches, size_t count, valori_receipt *out, uint64_t *const *out_ids,
-			       size_t *out_done, valori_error *error)
+valori_code valori_commit_many(valori *store, valori_batch *const *batches, size_t count, valori_receipt *out,
+			       uint64_t *const *out_ids, size_t *out_done, valori_error *error)
 {
 	struct vl_waiter *waiters;
 	size_t done = 0;
@@ -466,7 +472,8 @@ static valori_code adopt(valori *store, const struct vl_position *base, valori_e
 	valori_error ignored;
 
 	if (!is_empty_base(base))
-		return vl_fail(error, VALORI_UNKNOWABLE, "the log begins after event %llu: a snapshot of that moment is needed",
+		return vl_fail(error, VALORI_UNKNOWABLE,
+			       "the log begins after event %llu: a snapshot of that moment is needed",
 			       (unsigned long long)base->height);
 	if (memcmp(base->state_root, store->position.state_root, VL_HASH_SIZE) != 0)
 		return vl_fail(error, VALORI_MISMATCH, "the log does not begin with the empty state");
@@ -485,14 +492,13 @@ static valori_code adopt(valori *store, const struct vl_position *base, valori_e
 
 struct vl_reader_options vl_engine_own_log(const valori *store)
 {
-	return (struct vl_reader_options){.path = store->names.live,
-					  .archive = store->archive,
-					  .fd = -1,
-					  .ignore_head = store->writer != NULL};
+	return (struct vl_reader_options){
+		.path = store->names.live, .archive = store->archive, .fd = -1, .ignore_head = store->writer != NULL};
 }
 
 /* The own log's reader, standing before commit number of the log; what is staged was written before. */
-static valori_code read_own(valori *store, uint64_t number, uint64_t first_event, struct vl_commit *out, valori_error *error)
+static valori_code read_own(valori *store, uint64_t number, uint64_t first_event, struct vl_commit *out,
+			    valori_error *error)
 {
 	struct vl_reader_options options = vl_engine_own_log(store);
 	valori_code code;
@@ -522,7 +528,8 @@ static valori_code compare_own(valori *store, const valori_commit_view *commit, 
 	if (commit->number + 1 == store->position.frontier.size) {
 		vl_frontier_root(&store->position.frontier, store->env->kernels, root);
 		if (memcmp(root, commit->tree_root.bytes, VL_HASH_SIZE) != 0)
-			return vl_fail(error, VALORI_OTHER_LOG, "commit %llu: the history up to it differs from the store's: a fork",
+			return vl_fail(error, VALORI_OTHER_LOG,
+				       "commit %llu: the history up to it differs from the store's: a fork",
 				       (unsigned long long)commit->number);
 		return VALORI_OK;
 	}
@@ -535,7 +542,7 @@ static valori_code compare_own(valori *store, const valori_commit_view *commit, 
 	if (code == VALORI_UNKNOWABLE)
 		return VALORI_OK; /* trimmed away; the tree root of the store's last commit binds it */
 	if (code == VALORI_END || (code == VALORI_OK && (own.size != commit->size ||
-							  memcmp(own.bytes, commit->bytes, (size_t)own.size) != 0)))
+							 memcmp(own.bytes, commit->bytes, (size_t)own.size) != 0)))
 		return vl_fail(error, VALORI_OTHER_LOG, "commit %llu: differs from the store's: a fork",
 			       (unsigned long long)commit->number);
 	return code;
@@ -575,15 +582,16 @@ static valori_code append_replicated(valori *store, const valori_commit_view *co
 	return store->group.size < VL_GROUP_SIZE ? VALORI_OK : vl_engine_finish_group(store, true, error);
 }
 
-static valori_code replicate(valori *store, const struct vl_position *base, const valori_commit_view *commit, int *out_new,
-			     valori_error *error)
+static valori_code replicate(valori *store, const struct vl_position *base, const valori_commit_view *commit,
+			     int *out_new, valori_error *error)
 {
 	valori_code code = may_write(store, error);
 
 	if (code != VALORI_OK)
 		return code;
 	if (base->dim != store->replica.dim)
-		return vl_fail(error, VALORI_DIMENSION, "the log has dimension %u, the store %u", base->dim, store->replica.dim);
+		return vl_fail(error, VALORI_DIMENSION, "the log has dimension %u, the store %u", base->dim,
+			       store->replica.dim);
 	if (memcmp(base->log_id, store->position.log_id, VL_HASH_SIZE) != 0) {
 		if (!is_empty_base(&store->position))
 			return vl_fail(error, VALORI_OTHER_LOG, "%s: has another log id than the store", commit->path);
@@ -596,18 +604,19 @@ static valori_code replicate(valori *store, const struct vl_position *base, cons
 		return compare_own(store, commit, error);
 	}
 	if (commit->number > store->position.frontier.size || commit->first_event != store->position.height)
-		return vl_fail(error, VALORI_OTHER_LOG,
-			       "commit %llu with event %llu does not follow: the store goes on at commit %llu with event %llu",
-			       (unsigned long long)commit->number, (unsigned long long)commit->first_event,
-			       (unsigned long long)store->position.frontier.size, (unsigned long long)store->position.height);
+		return vl_fail(
+			error, VALORI_OTHER_LOG,
+			"commit %llu with event %llu does not follow: the store goes on at commit %llu with event %llu",
+			(unsigned long long)commit->number, (unsigned long long)commit->first_event,
+			(unsigned long long)store->position.frontier.size, (unsigned long long)store->position.height);
 	code = append_replicated(store, commit, error);
 	if (code == VALORI_OK)
 		*out_new = 1;
 	return code;
 }
 
-valori_code vl_engine_replicate(valori *store, const struct vl_position *base, const valori_commit_view *commit, int *out_new,
-				valori_error *error)
+valori_code vl_engine_replicate(valori *store, const struct vl_position *base, const valori_commit_view *commit,
+				int *out_new, valori_error *error)
 {
 	int is_new = 0;
 	valori_code code;
@@ -643,8 +652,8 @@ valori_code vl_engine_read_event(valori *store, uint64_t number, struct vl_event
 	for (uint64_t event = commit.first_event; code == VALORI_OK; event++) {
 		size_t used;
 
-		code = vl_event_decode(store->env->kernels, commit.events + offset, (size_t)(commit.events_size - offset),
-				       store->replica.dim, out, &used, error);
+		code = vl_event_decode(store->env->kernels, commit.events + offset,
+				       (size_t)(commit.events_size - offset), store->replica.dim, out, &used, error);
 		if (code != VALORI_OK || event == number)
 			break;
 		offset += used;

@@ -7,7 +7,7 @@
 enum {
 	THREADS_MAX = 64,
 	SLICE_MIN = 4096, /* records worth a thread of their own */
-	PROVEN = 64	  /* hits whose content is hashed together */
+	PROVEN = 64       /* hits whose content is hashed together */
 };
 
 struct slice { /* one thread's part of the records */
@@ -28,8 +28,8 @@ static void *search_slice(void *argument)
 {
 	struct slice *slice = argument;
 
-	slice->code = vl_brute_search(slice->state, slice->queries, slice->count, slice->k, slice->filter, slice->first, slice->last,
-				      slice->heaps, slice->hits, &slice->error);
+	slice->code = vl_brute_search(slice->state, slice->queries, slice->count, slice->k, slice->filter, slice->first,
+				      slice->last, slice->heaps, slice->hits, &slice->error);
 	return NULL;
 }
 
@@ -37,7 +37,8 @@ static void *search_slice(void *argument)
 
 static valori_code wrong_hit(uint64_t id, const char *what, valori_error *error)
 {
-	return vl_fail(error, VALORI_DAMAGED, "record %llu: %s: damaged in memory or in the snapshot; valori-verify says where",
+	return vl_fail(error, VALORI_DAMAGED,
+		       "record %llu: %s: damaged in memory or in the snapshot; valori-verify says where",
 		       (unsigned long long)id, what);
 }
 
@@ -63,8 +64,8 @@ static bool is_content_right(const struct vl_kernels *kernels, const struct vl_r
 }
 
 /* The vectors' digests, plain ones in lanes. */
-static void hash_vectors(const struct vl_kernels *kernels, const struct vl_state *state, const struct vl_record *records, size_t count,
-			 uint8_t out[][VL_HASH_SIZE])
+static void hash_vectors(const struct vl_kernels *kernels, const struct vl_state *state,
+			 const struct vl_record *records, size_t count, uint8_t out[][VL_HASH_SIZE])
 {
 	size_t size = (size_t)state->dim * 4, lanes = 0;
 	const uint8_t *inputs[PROVEN];
@@ -91,7 +92,8 @@ static void hash_vectors(const struct vl_kernels *kernels, const struct vl_state
 		memcpy(out[places[i]], hashes[i], VL_HASH_SIZE);
 }
 
-static valori_code prove_some(const struct vl_version *version, const valori_hit *hits, size_t count, valori_error *error)
+static valori_code prove_some(const struct vl_version *version, const valori_hit *hits, size_t count,
+			      valori_error *error)
 {
 	const struct vl_kernels *kernels = version->env->kernels;
 	const struct vl_state *state = &version->state;
@@ -114,7 +116,8 @@ static valori_code prove_some(const struct vl_version *version, const valori_hit
 			return wrong_hit(hits[i].id, "key or metadata differs from its hash", error);
 		size = vl_state_leaf(state, VL_RECORDS, hits[i].id, leaf, &context);
 		vl_blake3(kernels, context, leaf, size, hashes[i]);
-		if (hits[i].id >= leaves->count || memcmp(hashes[i], vl_array_get(leaves, hits[i].id), VL_HASH_SIZE) != 0)
+		if (hits[i].id >= leaves->count ||
+		    memcmp(hashes[i], vl_array_get(leaves, hits[i].id), VL_HASH_SIZE) != 0)
 			return wrong_hit(hits[i].id, "differs from its leaf", error);
 	}
 	return VALORI_OK;
@@ -153,8 +156,9 @@ static valori_code run_slices(struct slice *slices, size_t count, valori_error *
 }
 
 /* Slice 0 works in the caller's arrays; the others get heaps of their own, merged into them. */
-static valori_code search(const struct vl_version *version, const uint8_t *queries, size_t count, size_t k, const struct vl_filter *filter,
-			  size_t threads, valori_hit *out, size_t *out_counts, valori_error *error)
+static valori_code search(const struct vl_version *version, const uint8_t *queries, size_t count, size_t k,
+			  const struct vl_filter *filter, size_t threads, valori_hit *out, size_t *out_counts,
+			  valori_error *error)
 {
 	const struct vl_env *env = version->env;
 	uint64_t slots = vl_state_slots(&version->state, VL_RECORDS);
@@ -181,7 +185,8 @@ static valori_code search(const struct vl_version *version, const uint8_t *queri
 		slice->first = slots / threads * i;
 		slice->last = i + 1 == threads ? slots : slots / threads * (i + 1);
 		slice->heaps = i == 0 ? out : (valori_hit *)(void *)(memory + (i - 1) * heaps_size);
-		slice->hits = i == 0 ? out_counts : (size_t *)(void *)(memory + (threads - 1) * heaps_size + (i - 1) * hits_size);
+		slice->hits = i == 0 ? out_counts
+				     : (size_t *)(void *)(memory + (threads - 1) * heaps_size + (i - 1) * hits_size);
 		memset(slice->hits, 0, hits_size);
 	}
 	code = run_slices(slices, threads, error);
@@ -196,7 +201,8 @@ static valori_code search(const struct vl_version *version, const uint8_t *queri
 }
 
 /* Queries as the kernels want them: little-endian bytes that satisfy the acceptance rule. */
-static valori_code take_queries(const struct vl_version *version, const int32_t *queries, size_t count, uint8_t *out, valori_error *error)
+static valori_code take_queries(const struct vl_version *version, const int32_t *queries, size_t count, uint8_t *out,
+				valori_error *error)
 {
 	size_t dim = version->state.dim, component;
 
@@ -215,8 +221,9 @@ static valori_code take_queries(const struct vl_version *version, const int32_t 
 	return VALORI_OK;
 }
 
-valori_code valori_search(const valori_view *view, const int32_t *queries, size_t count, const valori_search_options *options,
-			  valori_hit *out, size_t *out_counts, valori_error *error)
+valori_code valori_search(const valori_view *view, const int32_t *queries, size_t count,
+			  const valori_search_options *options, valori_hit *out, size_t *out_counts,
+			  valori_error *error)
 {
 	const struct vl_version *version = vl_engine_version(view);
 	valori_search_options known = VALORI_SEARCH_INIT;

@@ -2,11 +2,11 @@
 #include "engine_private.h"
 
 enum {
-	WINDOW = 512,		/* events whose digests are computed together */
-	SLOTS = 2 * WINDOW	/* of the table of requests in the window: a power of two */
+	WINDOW = 512,      /* events whose digests are computed together */
+	SLOTS = 2 * WINDOW /* of the table of requests in the window: a power of two */
 };
 
-struct pending { /* a request whose event's digest is not computed yet */
+struct pending {        /* a request whose event's digest is not computed yet */
 	uint32_t place; /* in the window */
 	struct vl_request request;
 };
@@ -16,10 +16,10 @@ struct stage {
 	const valori_batch *batch;
 	uint64_t *ids;
 	uint64_t first_event;
-	size_t start;	    /* of the commit in the group */
-	size_t events;	    /* of its events in the group */
+	size_t start;  /* of the commit in the group */
+	size_t events; /* of its events in the group */
 	uint32_t event_count, request_count;
-	size_t window;	    /* events that wait for their digests */
+	size_t window; /* events that wait for their digests */
 	size_t pending_count;
 	struct pending pending[WINDOW];
 	uint16_t slots[SLOTS]; /* place in pending + 1, by request id */
@@ -95,7 +95,8 @@ static valori_code flush_window(struct stage *stage, valori_error *error)
 	digests = vl_buf_extend(&store->digests, stage->window * VL_HASH_SIZE);
 	if (digests == NULL)
 		return out_of_memory(error);
-	code = vl_event_digests(store->env->kernels, window_events(store), stage->window, &store->scratch, digests, error);
+	code = vl_event_digests(store->env->kernels, window_events(store), stage->window, &store->scratch, digests,
+				error);
 	for (size_t i = 0; i < stage->pending_count && code == VALORI_OK; i++) {
 		struct pending *pending = &stage->pending[i];
 
@@ -119,8 +120,8 @@ static uint64_t resolve(const struct stage *stage, const struct vl_op *op, const
 	case VALORI_REF_ID:
 		return ref->id;
 	case VALORI_REF_KEY:
-		return vl_record_find(&stage->store->replica.state, op->collection, batch->heap.data + ref->id, ref->key_size,
-				      batch->hashes.data + (size_t)ref->hash * VL_HASH_SIZE);
+		return vl_record_find(&stage->store->replica.state, op->collection, batch->heap.data + ref->id,
+				      ref->key_size, batch->hashes.data + (size_t)ref->hash * VL_HASH_SIZE);
 	case VALORI_REF_OP:
 		return stage->ids[ref->id];
 	default:
@@ -128,8 +129,8 @@ static uint64_t resolve(const struct stage *stage, const struct vl_op *op, const
 	}
 }
 
-static valori_code find(const struct stage *stage, const struct vl_op *op, const struct vl_ref *ref, const char *what, uint64_t *out,
-			valori_error *error)
+static valori_code find(const struct stage *stage, const struct vl_op *op, const struct vl_ref *ref, const char *what,
+			uint64_t *out, valori_error *error)
 {
 	const valori_batch *batch = stage->batch;
 
@@ -137,14 +138,15 @@ static valori_code find(const struct stage *stage, const struct vl_op *op, const
 	if (*out != VALORI_NONE || ref->kind == VALORI_REF_NONE)
 		return VALORI_OK;
 	if (ref->kind == VALORI_REF_OP)
-		return vl_fail(error, VALORI_INVALID, "%s: refers to operation %llu, which is left out", what, (unsigned long long)ref->id);
-	return vl_fail(error, VALORI_NOT_FOUND, "%s: there is no live record with key \"%.*s\"", what, (int)ref->key_size,
-		       (const char *)batch->heap.data + ref->id);
+		return vl_fail(error, VALORI_INVALID, "%s: refers to operation %llu, which is left out", what,
+			       (unsigned long long)ref->id);
+	return vl_fail(error, VALORI_NOT_FOUND, "%s: there is no live record with key \"%.*s\"", what,
+		       (int)ref->key_size, (const char *)batch->heap.data + ref->id);
 }
 
 /* An end of an edge: the key of a record stands for its first node. */
-static valori_code find_end(const struct stage *stage, const struct vl_op *op, const struct vl_ref *ref, const char *what,
-			    uint64_t *out, valori_error *error)
+static valori_code find_end(const struct stage *stage, const struct vl_op *op, const struct vl_ref *ref,
+			    const char *what, uint64_t *out, valori_error *error)
 {
 	valori_code code = find(stage, op, ref, what, out, error);
 	uint64_t node = VALORI_NONE;
@@ -152,14 +154,15 @@ static valori_code find_end(const struct stage *stage, const struct vl_op *op, c
 	if (code != VALORI_OK || ref->kind != VALORI_REF_KEY)
 		return code;
 	if (!vl_record_node_next(&stage->store->replica.state, *out, &node))
-		return vl_fail(error, VALORI_NOT_FOUND, "%s: no node names the record with key \"%.*s\"", what, (int)ref->key_size,
-			       (const char *)stage->batch->heap.data + ref->id);
+		return vl_fail(error, VALORI_NOT_FOUND, "%s: no node names the record with key \"%.*s\"", what,
+			       (int)ref->key_size, (const char *)stage->batch->heap.data + ref->id);
 	*out = node;
 	return VALORI_OK;
 }
 
 /* Fills in the ids of the things that the event names besides its own, and its own when the operation names it. */
-static valori_code find_refs(const struct stage *stage, const struct vl_op *op, struct vl_event *event, valori_error *error)
+static valori_code find_refs(const struct stage *stage, const struct vl_op *op, struct vl_event *event,
+			     valori_error *error)
 {
 	const struct vl_state *state = &stage->store->replica.state;
 	valori_code code;
@@ -192,8 +195,8 @@ static valori_code find_refs(const struct stage *stage, const struct vl_op *op, 
 	case VALORI_OP_META_DELETE:
 		event->id = vl_meta_find(state, event->key, event->key_size, event->k);
 		if (event->id == VALORI_NONE && op->kind == VALORI_OP_META_DELETE)
-			return vl_fail(error, VALORI_NOT_FOUND, "there is no meta value with key \"%.*s\"", (int)event->key_size,
-				       (const char *)event->key);
+			return vl_fail(error, VALORI_NOT_FOUND, "there is no meta value with key \"%.*s\"",
+				       (int)event->key_size, (const char *)event->key);
 		if (event->id == VALORI_NONE)
 			event->id = vl_state_slots(state, VL_META);
 		return VALORI_OK;
@@ -222,8 +225,8 @@ static void drop_helpers(struct vl_event *event)
 
 /* ---- Is a repeated request the same? ---- */
 
-static void hash_salted(const struct vl_kernels *kernels, enum vl_context context, const uint8_t *salt, const uint8_t *data, size_t size,
-			uint8_t out[VL_HASH_SIZE])
+static void hash_salted(const struct vl_kernels *kernels, enum vl_context context, const uint8_t *salt,
+			const uint8_t *data, size_t size, uint8_t out[VL_HASH_SIZE])
 {
 	struct vl_blake3 hash;
 
@@ -234,8 +237,8 @@ static void hash_salted(const struct vl_kernels *kernels, enum vl_context contex
 }
 
 /* Would the event, with these salts in place of its own, have the digest that the request window holds? */
-static bool has_digest(struct stage *stage, const struct vl_event *event, const uint8_t *vector_salt, const uint8_t *metadata_salt,
-		       const uint8_t digest[VL_HASH_SIZE])
+static bool has_digest(struct stage *stage, const struct vl_event *event, const uint8_t *vector_salt,
+		       const uint8_t *metadata_salt, const uint8_t digest[VL_HASH_SIZE])
 {
 	valori *store = stage->store;
 	const struct vl_kernels *kernels = store->env->kernels;
@@ -243,7 +246,8 @@ static bool has_digest(struct stage *stage, const struct vl_event *event, const 
 	uint8_t computed[VL_HASH_SIZE];
 
 	if (vector_salt != NULL && event->vector != NULL)
-		hash_salted(kernels, VL_HASH_VECTOR, vector_salt, event->vector, (size_t)store->replica.dim * 4, salted.v);
+		hash_salted(kernels, VL_HASH_VECTOR, vector_salt, event->vector, (size_t)store->replica.dim * 4,
+			    salted.v);
 	if (metadata_salt != NULL && event->metadata_size != VL_ABSENT)
 		hash_salted(kernels, VL_HASH_METADATA, metadata_salt, event->metadata, event->metadata_size, salted.m);
 	return vl_event_digests(kernels, &salted, 1, &store->scratch, computed, NULL) == VALORI_OK &&
@@ -258,7 +262,8 @@ static bool has_vector(const struct stage *stage, const struct vl_event *event, 
 
 	if (event->vector == NULL || record->vector_salt == NULL)
 		return event->vector == NULL;
-	hash_salted(state->env->kernels, VL_HASH_VECTOR, record->vector_salt, event->vector, (size_t)state->dim * 4, computed);
+	hash_salted(state->env->kernels, VL_HASH_VECTOR, record->vector_salt, event->vector, (size_t)state->dim * 4,
+		    computed);
 	return memcmp(computed, vl_array_get(&state->records.digests, record->id) + VL_DIGEST_V, VL_HASH_SIZE) == 0;
 }
 
@@ -283,11 +288,12 @@ static uint64_t named_object(const struct stage *stage, const struct vl_op *op)
 }
 
 /*
- * Does operation op ask again for what request brought? The window holds the digest of the event. What the digest hides, a fresh salt or the
- * record that a key meant then, is looked up in the state and in the log; where neither can tell, the id is taken at its word.
+ * Does operation op ask again for what request brought? The window holds the digest of the event. What the digest
+ * hides, a fresh salt or the record that a key meant then, is looked up in the state and in the log; where neither
+ * can tell, the id is taken at its word.
  */
-static valori_code compare_request(struct stage *stage, const struct vl_op *op, struct vl_event *event, const struct vl_request *request,
-				   valori_error *error)
+static valori_code compare_request(struct stage *stage, const struct vl_op *op, struct vl_event *event,
+				   const struct vl_request *request, valori_error *error)
 {
 	bool is_open = op->is_salted;
 	struct vl_record record;
@@ -298,7 +304,8 @@ static valori_code compare_request(struct stage *stage, const struct vl_op *op, 
 	event->id = request->object;
 	if (event->type == VALORI_EVENT_NODE_CREATE || event->type == VALORI_EVENT_NODE_SET_RECORD) {
 		event->record = resolve(stage, op, &op->target);
-		is_open |= op->target.kind == VALORI_REF_KEY || (op->target.kind == VALORI_REF_OP && event->record == VALORI_NONE);
+		is_open |= op->target.kind == VALORI_REF_KEY ||
+			   (op->target.kind == VALORI_REF_OP && event->record == VALORI_NONE);
 	}
 	if (event->type == VALORI_EVENT_EDGE_CREATE) {
 		if (find_end(stage, op, &op->from, "", &event->from, NULL) != VALORI_OK)
@@ -313,7 +320,8 @@ static valori_code compare_request(struct stage *stage, const struct vl_op *op, 
 		return VALORI_OK;
 	if (!is_open)
 		goto conflict;
-	if (op->is_salted && vl_record_get(&stage->store->replica.state, request->object, &record) && record.status != VALORI_DELETED) {
+	if (op->is_salted && vl_record_get(&stage->store->replica.state, request->object, &record) &&
+	    record.status != VALORI_DELETED) {
 		if (has_digest(stage, event, record.vector_salt, record.metadata_salt, request->digest))
 			return VALORI_OK;
 		if (!has_vector(stage, event, &record))
@@ -353,7 +361,8 @@ static valori_code emit(struct stage *stage, const struct vl_event *event, const
 	if (store->group.failed)
 		return out_of_memory(error);
 	if (store->group.size - stage->start > VL_COMMIT_SIZE_MAX - VL_COMMIT_TRAILER)
-		return vl_fail(error, VALORI_TOO_LONG, "batch: a commit has at most %llu bytes", (unsigned long long)VL_COMMIT_SIZE_MAX);
+		return vl_fail(error, VALORI_TOO_LONG, "batch: a commit has at most %llu bytes",
+			       (unsigned long long)VL_COMMIT_SIZE_MAX);
 	if (request != NULL)
 		add_pending(stage, request, event->id);
 	if (event != &window_events(store)[stage->window])
@@ -407,15 +416,20 @@ static valori_code check_capacity(const struct stage *stage, valori_error *error
 	return VALORI_OK;
 }
 
-/* Removes what an insert with the same key replaces: VALORI_NONE when there is nothing. The insert's event gives up its place in the window. */
-static valori_code remove_old(struct stage *stage, const struct vl_op *op, struct vl_event **event, uint64_t *old, valori_error *error)
+/*
+ * Removes what an insert with the same key replaces: VALORI_NONE when there is nothing. The insert's event gives up
+ * its place in the window.
+ */
+static valori_code remove_old(struct stage *stage, const struct vl_op *op, struct vl_event **event, uint64_t *old,
+			      valori_error *error)
 {
 	struct vl_event insertion = **event;
 	valori_code code;
 
 	*old = VALORI_NONE;
 	if (op->kind == VALORI_OP_UPSERT)
-		*old = vl_record_find(&stage->store->replica.state, op->collection, insertion.key, insertion.key_size, insertion.k);
+		*old = vl_record_find(&stage->store->replica.state, op->collection, insertion.key, insertion.key_size,
+				      insertion.k);
 	if (*old == VALORI_NONE)
 		return VALORI_OK;
 	**event = (struct vl_event){.type = VALORI_EVENT_DELETE,
@@ -432,7 +446,8 @@ static valori_code remove_old(struct stage *stage, const struct vl_op *op, struc
 	return code;
 }
 
-static valori_code insert(struct stage *stage, const struct vl_op *op, struct vl_event *event, const uint8_t *request, valori_error *error)
+static valori_code insert(struct stage *stage, const struct vl_op *op, struct vl_event *event, const uint8_t *request,
+			  valori_error *error)
 {
 	uint64_t old = VALORI_NONE, id = event->id;
 	valori_code code = VALORI_OK;
@@ -512,7 +527,8 @@ static valori_code close_commit(struct stage *stage, valori_receipt *out, valori
 		return out_of_memory(error);
 	if (table + store->table.size < stage->events) {
 		/* Repeated requests left room. */
-		memmove(group->data + table + store->table.size, group->data + stage->events, group->size - stage->events);
+		memmove(group->data + table + store->table.size, group->data + stage->events,
+			group->size - stage->events);
 		group->size -= stage->events - table - store->table.size;
 		stage->events = table + store->table.size;
 	}
@@ -527,8 +543,8 @@ static valori_code close_commit(struct stage *stage, valori_receipt *out, valori
 		return out_of_memory(error);
 	memset(&commit, 0, sizeof(commit));
 	commit.size = group->size - stage->start;
-	vl_commit_finish(group->data + stage->start, commit.size, &store->position, time_ms, stage->event_count, stage->request_count,
-			 kernels);
+	vl_commit_finish(group->data + stage->start, commit.size, &store->position, time_ms, stage->event_count,
+			 stage->request_count, kernels);
 	commit.number = store->position.frontier.size;
 	commit.first_event = store->position.height;
 	commit.time_ms = time_ms;
@@ -581,7 +597,8 @@ valori_code vl_engine_stage(valori *store, valori_batch *batch, valori_receipt *
 	if (stage.event_count > 0)
 		return close_commit(&stage, out, error);
 	store->group.size = stage.start;
-	*out = (valori_receipt){.commit = VALORI_NONE, .first_event = store->position.height, .time_ms = store->position.time_ms};
+	*out = (valori_receipt){
+		.commit = VALORI_NONE, .first_event = store->position.height, .time_ms = store->position.time_ms};
 	memcpy(out->state_root.bytes, store->position.state_root, VL_HASH_SIZE);
 	return VALORI_OK;
 }
@@ -604,7 +621,8 @@ valori_code vl_engine_check_request(valori *store, valori_batch *batch, size_t i
 	for (size_t i = 0; i < index; i++) {
 		op = vl_batch_op(batch, i);
 		stage.ids[i] = VALORI_NONE;
-		if (op->has_request && vl_requests_find(&store->replica.requests, batch->heap.data + op->request, &request))
+		if (op->has_request &&
+		    vl_requests_find(&store->replica.requests, batch->heap.data + op->request, &request))
 			stage.ids[i] = request.object;
 	}
 	op = vl_batch_op(batch, index);

@@ -121,8 +121,8 @@ static const struct vl_state *state_of(const valori_view *view)
 
 /* ---- What is there ---- */
 
-void vl_engine_describe(const struct vl_kernels *kernels, const struct vl_position *position, const struct vl_totals *totals,
-			const uint64_t slots[VL_LISTS], valori_info *out)
+void vl_engine_describe(const struct vl_kernels *kernels, const struct vl_position *position,
+			const struct vl_totals *totals, const uint64_t slots[VL_LISTS], valori_info *out)
 {
 	out->dim = position->dim;
 	out->height = position->height;
@@ -226,8 +226,8 @@ valori_code valori_record_get(const valori_view *view, uint64_t id, valori_recor
 	return VALORI_OK;
 }
 
-valori_code valori_record_find(const valori_view *view, uint32_t collection, const char *key, size_t key_size, uint64_t *out_id,
-			       valori_error *error)
+valori_code valori_record_find(const valori_view *view, uint32_t collection, const char *key, size_t key_size,
+			       uint64_t *out_id, valori_error *error)
 {
 	uint8_t k[VL_HASH_SIZE];
 	struct vl_record record;
@@ -314,8 +314,8 @@ valori_code valori_edge_next(const valori_view *view, uint64_t node, int outgoin
 	return VALORI_OK;
 }
 
-valori_code valori_meta_get(const valori_view *view, const char *key, size_t key_size, const uint8_t **out, size_t *out_size,
-			    valori_error *error)
+valori_code valori_meta_get(const valori_view *view, const char *key, size_t key_size, const uint8_t **out,
+			    size_t *out_size, valori_error *error)
 {
 	const uint8_t *stored_key;
 	size_t stored_size;
@@ -331,7 +331,8 @@ valori_code valori_meta_get(const valori_view *view, const char *key, size_t key
 	return VALORI_OK;
 }
 
-valori_code valori_collection_find(const valori_view *view, const char *name, size_t name_size, uint32_t *out, valori_error *error)
+valori_code valori_collection_find(const valori_view *view, const char *name, size_t name_size, uint32_t *out,
+				   valori_error *error)
 {
 	uint64_t id = VALORI_NONE;
 
@@ -343,8 +344,8 @@ valori_code valori_collection_find(const valori_view *view, const char *name, si
 	return VALORI_OK;
 }
 
-valori_code valori_collection_get(const valori_view *view, uint32_t id, const char **out_name, size_t *out_size, uint32_t *out_live,
-				  valori_error *error)
+valori_code valori_collection_get(const valori_view *view, uint32_t id, const char **out_name, size_t *out_size,
+				  uint32_t *out_live, valori_error *error)
 {
 	const uint8_t *name;
 	size_t size;

@@ -6,11 +6,11 @@ struct valori_log {
 	const struct vl_env *env;
 	struct vl_reader *reader;
 	struct vl_reader_options options; /* of the reader; path and archive are the log's own copies */
-	char *texts;			  /* path and archive, one after the other */
+	char *texts;                      /* path and archive, one after the other */
 	size_t texts_size;
-	struct vl_replica checker;	  /* blind */
-	struct vl_position before;	  /* of the commit given last */
-	struct vl_commit commit;	  /* given last */
+	struct vl_replica checker; /* blind */
+	struct vl_position before; /* of the commit given last */
+	struct vl_commit commit;   /* given last */
 	bool has_commit;
 	uint32_t next_event, next_request; /* in its order */
 	uint64_t next_offset;
@@ -65,9 +65,11 @@ fail:
 	return code;
 }
 
-valori_code valori_log_open(const char *path, const char *archive, uint32_t flags, valori_log **out, valori_error *error)
+valori_code valori_log_open(const char *path, const char *archive, uint32_t flags, valori_log **out,
+			    valori_error *error)
 {
-	struct vl_reader_options options = {.path = path, .archive = archive, .fd = -1, .follow = (flags & VALORI_LOG_FOLLOW) != 0};
+	struct vl_reader_options options = {
+		.path = path, .archive = archive, .fd = -1, .follow = (flags & VALORI_LOG_FOLLOW) != 0};
 
 	*out = NULL;
 	if (path == NULL || (flags & ~(uint32_t)VALORI_LOG_FOLLOW) != 0)
@@ -207,9 +209,11 @@ static void give_event(valori_log *log, const struct vl_event *event, valori_eve
 		out->vector = event->vector;
 	if ((event->flags & VL_EVENT_SALTED) != 0)
 		out->salt = event->salt;
-	while (log->next_request < log->commit.request_count && vl_get32(request_entry(log, log->next_request)) < log->next_event)
+	while (log->next_request < log->commit.request_count &&
+	       vl_get32(request_entry(log, log->next_request)) < log->next_event)
 		log->next_request++;
-	if (log->next_request < log->commit.request_count && vl_get32(request_entry(log, log->next_request)) == log->next_event)
+	if (log->next_request < log->commit.request_count &&
+	    vl_get32(request_entry(log, log->next_request)) == log->next_event)
 		out->request = request_entry(log, log->next_request) + 8;
 }
 
@@ -225,8 +229,8 @@ valori_code valori_log_event(valori_log *log, uint32_t index, valori_event *out,
 		struct vl_event event;
 		size_t used;
 		valori_code code = vl_event_decode(log->env->kernels, log->commit.events + log->next_offset,
-						   (size_t)(log->commit.events_size - log->next_offset), log->checker.dim, &event, &used,
-						   error);
+						   (size_t)(log->commit.events_size - log->next_offset),
+						   log->checker.dim, &event, &used, error);
 
 		if (code != VALORI_OK)
 			return code;
@@ -242,7 +246,8 @@ valori_code valori_log_event(valori_log *log, uint32_t index, valori_event *out,
 /* ---- Moments ---- */
 
 /* Remembers the last commit that is the moment. */
-static valori_code scan(valori_log *log, struct vl_reader *reader, const valori_when *when, uint64_t *out, valori_error *error)
+static valori_code scan(valori_log *log, struct vl_reader *reader, const valori_when *when, uint64_t *out,
+			valori_error *error)
 {
 	const struct vl_position *base = vl_reader_base(reader);
 	struct vl_commit commit;
@@ -265,12 +270,14 @@ static valori_code scan(valori_log *log, struct vl_reader *reader, const valori_
 	if (is_found)
 		return VALORI_OK;
 	if (base->height > 0)
-		return vl_fail(error, VALORI_UNKNOWABLE, "%s: that moment is not after event %llu, and what was before was trimmed",
+		return vl_fail(error, VALORI_UNKNOWABLE,
+			       "%s: that moment is not after event %llu, and what was before was trimmed",
 			       log->options.path, (unsigned long long)base->height);
 	return vl_fail(error, VALORI_NOT_FOUND, "%s: there was no such moment", log->options.path);
 }
 
-static valori_code find_height(valori_log *log, struct vl_reader *reader, uint64_t height, uint64_t *out, valori_error *error)
+static valori_code find_height(valori_log *log, struct vl_reader *reader, uint64_t height, uint64_t *out,
+			       valori_error *error)
 {
 	struct vl_commit commit;
 	valori_code code;
@@ -285,7 +292,8 @@ static valori_code find_height(valori_log *log, struct vl_reader *reader, uint64
 	if (code == VALORI_OK)
 		*out = commit.number;
 	if (code == VALORI_END || code == VALORI_NOT_FOUND)
-		return vl_fail(error, VALORI_NOT_FOUND, "%s: has fewer than %llu events", log->options.path, (unsigned long long)height);
+		return vl_fail(error, VALORI_NOT_FOUND, "%s: has fewer than %llu events", log->options.path,
+			       (unsigned long long)height);
 	return code;
 }
 
@@ -316,7 +324,8 @@ valori_code valori_log_find(valori_log *log, const valori_when *when, uint64_t *
 
 /* ---- Into a store ---- */
 
-valori_code valori_replicate(valori *store, valori_log *log, const valori_commit_view *commit, int *out_new, valori_error *error)
+valori_code valori_replicate(valori *store, valori_log *log, const valori_commit_view *commit, int *out_new,
+			     valori_error *error)
 {
 	return vl_engine_replicate(store, vl_reader_base(log->reader), commit, out_new, error);
 }

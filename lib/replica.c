@@ -2,9 +2,9 @@
 #include "replica.h"
 
 enum {
-	WINDOW_EVENTS = 512,	    /* decoded and hashed together; also what small commits are collected up to */
-	WINDOW_SIZE = 512 << 10,    /* bytes of small commits kept */
-	LARGE_COMMIT = 64 << 10	    /* is worked on where it lies */
+	WINDOW_EVENTS = 512,     /* decoded and hashed together; also what small commits are collected up to */
+	WINDOW_SIZE = 512 << 10, /* bytes of small commits kept */
+	LARGE_COMMIT = 64 << 10  /* is worked on where it lies */
 };
 
 /* ---- Beginning and ending ---- */
@@ -30,7 +30,8 @@ void vl_replica_init_blind(struct vl_replica *replica, const struct vl_env *env,
 }
 
 /* What was not begun is zero, and freeing that does nothing; what failed half way is freed like the rest. */
-static valori_code init_state(struct vl_replica *replica, const struct vl_env *env, uint32_t dim, uint32_t flags, valori_error *error)
+static valori_code init_state(struct vl_replica *replica, const struct vl_env *env, uint32_t dim, uint32_t flags,
+			      valori_error *error)
 {
 	valori_code code;
 
@@ -47,7 +48,8 @@ static valori_code init_state(struct vl_replica *replica, const struct vl_env *e
 	return code;
 }
 
-valori_code vl_replica_init(struct vl_replica *replica, const struct vl_env *env, uint32_t dim, uint32_t flags, valori_error *error)
+valori_code vl_replica_init(struct vl_replica *replica, const struct vl_env *env, uint32_t dim, uint32_t flags,
+			    valori_error *error)
 {
 	valori_code code = init_state(replica, env, dim, flags, error);
 
@@ -152,14 +154,15 @@ static valori_code fault_at(struct vl_replica *replica, const struct vl_commit *
 	if (error == NULL || code == VALORI_NO_MEMORY)
 		return code;
 	what = *error;
-	vl_fail(error, code, "%s: offset %llu: event %llu: %s", commit->path, (unsigned long long)offset, (unsigned long long)event,
-		what.message);
+	vl_fail(error, code, "%s: offset %llu: event %llu: %s", commit->path, (unsigned long long)offset,
+		(unsigned long long)event, what.message);
 	error->offset = offset;
 	error->event = event;
 	return code;
 }
 
-static valori_code fault_in_commit(struct vl_replica *replica, const struct vl_commit *commit, const char *what, valori_error *error)
+static valori_code fault_in_commit(struct vl_replica *replica, const struct vl_commit *commit, const char *what,
+				   valori_error *error)
 {
 	vl_fail(error, VALORI_MISMATCH, "commit %llu: checksums are right, but %s: it was rewritten",
 		(unsigned long long)commit->number, what);
@@ -180,8 +183,8 @@ struct run {
 	const struct vl_commit *commits;
 	size_t count;
 	struct place decoded, done;
-	uint32_t request; /* of the commit being done: entries of its table used */
-	size_t window;	  /* events decoded and not yet done */
+	uint32_t request;                /* of the commit being done: entries of its table used */
+	size_t window;                   /* events decoded and not yet done */
 	uint64_t offsets[WINDOW_EVENTS]; /* of the events in their files */
 };
 
@@ -282,7 +285,8 @@ static valori_code apply_window(struct run *run, valori_error *error)
 			code = vl_state_apply(&replica->state, &events[i], error);
 		if (code != VALORI_OK)
 			return fault_at(replica, commit, commit->first_event + run->done.event, run->offsets[i],
-					code == VALORI_NO_MEMORY || code == VALORI_NEWER ? code : VALORI_MISMATCH, error);
+					code == VALORI_NO_MEMORY || code == VALORI_NEWER ? code : VALORI_MISMATCH,
+					error);
 		vl_buf_put(&replica->commit_digests, digest, VL_HASH_SIZE);
 		if (replica->commit_digests.failed)
 			return vl_fail(error, VALORI_NO_MEMORY, "out of memory");
@@ -298,7 +302,8 @@ static valori_code apply_window(struct run *run, valori_error *error)
 	return VALORI_OK;
 }
 
-static valori_code apply_commits(struct vl_replica *replica, const struct vl_commit *commits, size_t count, valori_error *error)
+static valori_code apply_commits(struct vl_replica *replica, const struct vl_commit *commits, size_t count,
+				 valori_error *error)
 {
 	const struct vl_kernels *kernels = replica->env->kernels;
 	struct run run = {.replica = replica, .commits = commits, .count = count};
@@ -313,10 +318,11 @@ static valori_code apply_commits(struct vl_replica *replica, const struct vl_com
 		valori_error later;
 		valori_code decoded = decode_window(&run, &later), code;
 
-		code = vl_event_hash_contents(kernels, window_events(&run), run.window, replica->dim, &replica->scratch, error);
+		code = vl_event_hash_contents(kernels, window_events(&run), run.window, replica->dim, &replica->scratch,
+					      error);
 		if (code == VALORI_OK)
-			code = vl_event_digests(kernels, window_events(&run), run.window, &replica->scratch, replica->digests.data,
-						error);
+			code = vl_event_digests(kernels, window_events(&run), run.window, &replica->scratch,
+						replica->digests.data, error);
 		/* What was decoded comes before what could not be: its faults are found first. */
 		if (code == VALORI_OK)
 			code = apply_window(&run, error);
@@ -343,8 +349,8 @@ valori_code vl_replica_put(struct vl_replica *replica, const struct vl_commit *c
 	struct vl_commit kept = *commit;
 	valori_code code;
 
-	if (commit->size >= LARGE_COMMIT || commit->event_count >= WINDOW_EVENTS || !is_at_path(replica, commit->path) ||
-	    replica->kept.size + commit->size > WINDOW_SIZE) {
+	if (commit->size >= LARGE_COMMIT || commit->event_count >= WINDOW_EVENTS ||
+	    !is_at_path(replica, commit->path) || replica->kept.size + commit->size > WINDOW_SIZE) {
 		code = vl_replica_flush(replica, error);
 		if (code != VALORI_OK)
 			return code;

@@ -1,11 +1,13 @@
 /*
  * replica.h - a state that follows a log: commits, as they were read, are checked in full and applied.
  *
- * Recovery, replication and verification are this one loop: decode the events, hash their content, compare the events root, apply, compare the
- * state root. What the reader has checked (checksums, numbers, framing) is not checked again; what is found here was therefore not done by an
- * accident of the disk: the checksums are right, and the content is not what it says.
+ * Recovery, replication and verification are this one loop: decode the events, hash their content, compare the events
+ * root, apply, compare the state root. What the reader has checked (checksums, numbers, framing) is not checked
+ * again; what is found here was therefore not done by an accident of the disk: the checksums are right, and the
+ * content is not what it says.
  *
- * Small commits are kept until some hundred events are together, so that their content is hashed in lanes like that of a large one.
+ * Small commits are kept until some hundred events are together, so that their content is hashed in lanes like that
+ * of a large one.
  */
 #ifndef VL_REPLICA_H
 #define VL_REPLICA_H
@@ -20,33 +22,38 @@ struct vl_replica {
 	struct vl_state state;
 	struct vl_commitment commitment;
 	struct vl_requests requests;
-	uint64_t applied_height;	/* events after the last commit that was checked */
+	uint64_t applied_height; /* events after the last commit that was checked */
 	uint64_t applied_commits;
 	uint64_t applied_time_ms;
-	uint8_t root[VL_HASH_SIZE];	/* state root after it: computed, or when blind as the commit says */
+	uint8_t root[VL_HASH_SIZE]; /* state root after it: computed, or when blind as the commit says */
 	/* called after every commit that was found right */
 	void (*applied)(void *context, const struct vl_commit *commit);
 	void *context;
-	struct vl_commit fault;		/* the commit that was refused last; path and bytes not set */
+	struct vl_commit fault; /* the commit that was refused last; path and bytes not set */
 	/* private to replica.c from here on */
-	struct vl_buf kept, commits;	/* bytes of commits that wait; struct vl_commit each */
+	struct vl_buf kept, commits; /* bytes of commits that wait; struct vl_commit each */
 	uint64_t kept_events;
 	struct vl_buf path;
 	struct vl_buf events, scratch, digests, commit_digests;
 };
 
 /* The empty state of dimension dim, before the first commit. flags: as vl_state_init. */
-valori_code vl_replica_init(struct vl_replica *replica, const struct vl_env *env, uint32_t dim, uint32_t flags, valori_error *error);
+valori_code vl_replica_init(struct vl_replica *replica, const struct vl_env *env, uint32_t dim, uint32_t flags,
+			    valori_error *error);
 /* Without a state. */
 void vl_replica_init_blind(struct vl_replica *replica, const struct vl_env *env, uint32_t dim);
 void vl_replica_free(struct vl_replica *replica);
-/* The state of a snapshot in place of the one there was, or of none; the snapshot must outlive it. flags: as vl_state_init. */
+/*
+ * The state of a snapshot in place of the one there was, or of none; the snapshot must outlive it. flags: as
+ * vl_state_init.
+ */
 valori_code vl_replica_attach(struct vl_replica *replica, const struct vl_snapshot *snapshot, uint32_t flags,
 			      valori_error *error);
 
 /*
- * Takes in the next commit; it may be checked in a later call. MISMATCH: a commit is not what it says, error names file, offset, event (and
- * `fault` the commit); NEWER, NO_MEMORY. After a failure the replica is good for nothing but freeing, unless it was in a bracket that is then aborted.
+ * Takes in the next commit; it may be checked in a later call. MISMATCH: a commit is not what it says, error names
+ * file, offset, event (and `fault` the commit); NEWER, NO_MEMORY. After a failure the replica is good for nothing but
+ * freeing, unless it was in a bracket that is then aborted.
  */
 valori_code vl_replica_put(struct vl_replica *replica, const struct vl_commit *commit, valori_error *error);
 /* Checks and applies all that was put. */

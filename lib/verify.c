@@ -17,18 +17,18 @@ struct verifier {
 	bool has_names;
 	struct vl_reader *reader;
 	struct vl_replica replica;
-	bool is_state_known;		/* the replica has a state, and is not only following what commits say */
-	struct vl_snapshot *snapshot;	/* sound, and of this log */
-	bool is_snapshot_open;		/* ... and its commit has not been reached yet */
-	uint64_t end_commits;		/* of options->at when it names a root */
+	bool is_state_known;          /* the replica has a state, and is not only following what commits say */
+	struct vl_snapshot *snapshot; /* sound, and of this log */
+	bool is_snapshot_open;        /* ... and its commit has not been reached yet */
+	uint64_t end_commits;         /* of options->at when it names a root */
 	struct vl_head head;
 	bool has_head;
 	bool is_head_different, is_size_met, is_size_different;
 	valori_hash met_root;
-	valori_error snapshot_fault;	/* of a snapshot that is beside the log, or was named */
+	valori_error snapshot_fault; /* of a snapshot that is beside the log, or was named */
 	char snapshot_path[256];
 	bool has_snapshot_fault, is_snapshot_foreign;
-	uint8_t prefix[MAGIC_SIZE];	/* of a stream: its first bytes */
+	uint8_t prefix[MAGIC_SIZE]; /* of a stream: its first bytes */
 	size_t prefix_size;
 };
 
@@ -66,7 +66,8 @@ static void set_proven(struct verifier *verifier)
 	memcpy(report->state_root.bytes, replica->root, VL_HASH_SIZE);
 	/* Commits are applied some at a time: when one of those is at fault, the reader has gone too far. */
 	if (verifier->reader != NULL && vl_reader_position(verifier->reader)->frontier.size == report->commits)
-		vl_frontier_root(&vl_reader_position(verifier->reader)->frontier, verifier->env->kernels, report->tree_root.bytes);
+		vl_frontier_root(&vl_reader_position(verifier->reader)->frontier, verifier->env->kernels,
+				 report->tree_root.bytes);
 }
 
 static void add_proven(struct verifier *verifier)
@@ -84,13 +85,17 @@ static void add_proven(struct verifier *verifier)
 		  (unsigned long long)report->base_height, (unsigned long long)(report->height - 1),
 		  (unsigned long long)(report->commits), 16, root);
 	add_sentence(report, sentence);
-	vl_format(sentence, sizeof(sentence), "valori-replay --to=%llu -o FILE copies them", (unsigned long long)report->height);
+	vl_format(sentence, sizeof(sentence), "valori-replay --to=%llu -o FILE copies them",
+		  (unsigned long long)report->height);
 	add_sentence(report, sentence);
 }
 
 /* ---- Accident or rewriting ---- */
 
-/* Are both checksums of the commit at offset right? Then whoever changed it has computed them anew. *time_ms is set when its header is sound. */
+/*
+ * Are both checksums of the commit at offset right? Then whoever changed it has computed them anew. *time_ms is set
+ * when its header is sound.
+ */
 static bool are_checksums_right(const struct verifier *verifier, const char *path, uint64_t offset, uint64_t *time_ms)
 {
 	const struct vl_os *os = verifier->os;
@@ -103,7 +108,8 @@ static bool are_checksums_right(const struct verifier *verifier, const char *pat
 
 	if (fd < 0)
 		return false;
-	if (vl_os_pread_all(os, fd, header, sizeof(header), offset) != sizeof(header) || memcmp(header, "VCMT", 4) != 0 ||
+	if (vl_os_pread_all(os, fd, header, sizeof(header), offset) != sizeof(header) ||
+	    memcmp(header, "VCMT", 4) != 0 ||
 	    vl_crc32c(kernels, 0, header + 8, sizeof(header) - 8) != vl_get32(header + 4))
 		goto out;
 	*time_ms = vl_get64(header + 32);
@@ -139,14 +145,17 @@ static void report_reader_fault(struct verifier *verifier, const valori_error *f
 	report->fault_event = fault->event != VALORI_NONE ? fault->event : position->height;
 	report->fault_commit = position->frontier.size;
 	set_path(report, path);
-	if (fault->code == VALORI_DAMAGED && fault->offset != VALORI_NONE && path != NULL && verifier->options->path != NULL)
+	if (fault->code == VALORI_DAMAGED && fault->offset != VALORI_NONE && path != NULL &&
+	    verifier->options->path != NULL)
 		report->fault_rewrite = are_checksums_right(verifier, path, fault->offset, &time_ms);
 	report->fault_time_ms = time_ms;
 	report->verdict = report->fault_rewrite ? VALORI_TAMPERED : VALORI_VERDICT_DAMAGED;
 	add_sentence(report, fault->message);
 	if (fault->code == VALORI_DAMAGED)
-		add_sentence(report, report->fault_rewrite ? "its checksums are right: it was rewritten, or commits before it were taken out"
-							   : "checksums are broken, as by an accident");
+		add_sentence(report,
+			     report->fault_rewrite
+				     ? "its checksums are right: it was rewritten, or commits before it were taken out"
+				     : "checksums are broken, as by an accident");
 	add_proven(verifier);
 }
 
@@ -197,9 +206,12 @@ static void judge_root(struct verifier *verifier, bool is_known)
 		report->expect_reached = 1;
 		report->expect_height = report->height;
 		report->verdict = is_known ? VALORI_VERIFIED_STATE : VALORI_INDETERMINATE;
-		add_sentence(report, is_known ? "the state root is the one expected"
-					      : "the log says it has the expected state root, but the state it begins with is not here to "
-						"compute it from");
+		add_sentence(
+			report,
+			is_known
+				? "the state root is the one expected"
+				: "the log says it has the expected state root, but the state it begins with is not "
+				  "here to compute it from");
 		return;
 	}
 	report->verdict = VALORI_DIFFERS;
@@ -266,7 +278,9 @@ static valori_code verify_snapshot(struct verifier *verifier, const char *path, 
 		judge_root(verifier, true);
 	} else if (options->expect_size != report->commits) {
 		report->verdict = VALORI_INDETERMINATE;
-		add_sentence(report, "a snapshot proves the history at its own commit only, and the expected one is of another size");
+		add_sentence(
+			report,
+			"a snapshot proves the history at its own commit only; the one expected is of another size");
 	} else if (memcmp(report->tree_root.bytes, options->expect.bytes, VL_HASH_SIZE) == 0) {
 		report->verdict = VALORI_VERIFIED_HISTORY;
 		report->expect_reached = 1;
@@ -326,7 +340,8 @@ static bool is_snapshot_file(const struct verifier *verifier, const char *path)
 	fd = os->open(os->context, path, VL_OS_READ);
 	if (fd < 0)
 		return false;
-	is_snapshot = vl_os_pread_all(os, fd, magic, sizeof(magic), 0) == sizeof(magic) && has_snapshot_magic(magic, sizeof(magic));
+	is_snapshot = vl_os_pread_all(os, fd, magic, sizeof(magic), 0) == sizeof(magic) &&
+		      has_snapshot_magic(magic, sizeof(magic));
 	os->close(os->context, fd);
 	return is_snapshot;
 }
@@ -350,7 +365,8 @@ static valori_code open_snapshot(struct verifier *verifier, valori_error *error)
 		const struct vl_position *position = vl_snapshot_position(verifier->snapshot);
 		const struct vl_position *base = vl_reader_base(verifier->reader);
 
-		verifier->is_snapshot_foreign = position->dim != base->dim || memcmp(position->log_id, base->log_id, VL_HASH_SIZE) != 0;
+		verifier->is_snapshot_foreign =
+			position->dim != base->dim || memcmp(position->log_id, base->log_id, VL_HASH_SIZE) != 0;
 		verifier->is_snapshot_open = !verifier->is_snapshot_foreign;
 		return VALORI_OK;
 	}
@@ -407,7 +423,8 @@ static void compare_position(struct verifier *verifier)
 	if (options->expect_kind == 2 && size == options->expect_size) {
 		vl_frontier_root(&position->frontier, verifier->env->kernels, verifier->met_root.bytes);
 		verifier->is_size_met = true;
-		verifier->is_size_different = memcmp(verifier->met_root.bytes, options->expect.bytes, VL_HASH_SIZE) != 0;
+		verifier->is_size_different =
+			memcmp(verifier->met_root.bytes, options->expect.bytes, VL_HASH_SIZE) != 0;
 		verifier->report->expect_reached = !verifier->is_size_different;
 		verifier->report->expect_height = position->height;
 	}
@@ -420,7 +437,8 @@ static void compare_position(struct verifier *verifier)
 /* At the commit of the snapshot: they must agree, and a log without its beginning gets its state here. */
 static valori_code meet_snapshot(struct verifier *verifier, valori_error *error)
 {
-	const struct vl_position *there = vl_snapshot_position(verifier->snapshot), *here = vl_reader_position(verifier->reader);
+	const struct vl_position *there = vl_snapshot_position(verifier->snapshot),
+				 *here = vl_reader_position(verifier->reader);
 	uint8_t a[VL_HASH_SIZE], b[VL_HASH_SIZE];
 	valori_code code = vl_replica_flush(&verifier->replica, error);
 
@@ -434,8 +452,9 @@ static valori_code meet_snapshot(struct verifier *verifier, valori_error *error)
 	    memcmp(verifier->replica.root, there->state_root, VL_HASH_SIZE) != 0) {
 		/* The log goes on being verified: it may be the sound one. */
 		verifier->has_snapshot_fault = true;
-		vl_fail(&verifier->snapshot_fault, VALORI_MISMATCH, "%s: differs from the log at event %llu: one of them was rewritten",
-			verifier->snapshot_path, (unsigned long long)there->height);
+		vl_fail(&verifier->snapshot_fault, VALORI_MISMATCH,
+			"%s: differs from the log at event %llu: one of them was rewritten", verifier->snapshot_path,
+			(unsigned long long)there->height);
 		return VALORI_OK;
 	}
 	if (verifier->is_state_known) {
@@ -450,8 +469,8 @@ static valori_code meet_snapshot(struct verifier *verifier, valori_error *error)
 
 static bool is_at_snapshot(const struct verifier *verifier)
 {
-	return verifier->is_snapshot_open &&
-	       vl_reader_position(verifier->reader)->frontier.size == vl_snapshot_position(verifier->snapshot)->frontier.size;
+	return verifier->is_snapshot_open && vl_reader_position(verifier->reader)->frontier.size ==
+						     vl_snapshot_position(verifier->snapshot)->frontier.size;
 }
 
 static bool is_at_end(const struct verifier *verifier)
@@ -482,7 +501,8 @@ static valori_code walk(struct verifier *verifier, valori_error *error)
 		if (code == VALORI_OK && verifier->options->trace != NULL)
 			code = vl_replica_flush(&verifier->replica, error);
 		if (verifier->options->progress != NULL)
-			verifier->options->progress(verifier->options->context, vl_reader_position(verifier->reader)->height);
+			verifier->options->progress(verifier->options->context,
+						    vl_reader_position(verifier->reader)->height);
 		compare_position(verifier);
 		if (code == VALORI_OK && is_at_snapshot(verifier))
 			code = meet_snapshot(verifier, error);
@@ -551,7 +571,8 @@ static valori_code begin(struct verifier *verifier, valori_error *error)
 			return code;
 		verifier->is_state_known = true;
 		if (memcmp(replica->root, base->state_root, VL_HASH_SIZE) != 0)
-			return vl_fail(error, VALORI_MISMATCH, "%s: offset 160: the header does not name the root of the empty state",
+			return vl_fail(error, VALORI_MISMATCH,
+				       "%s: offset 160: the header does not name the root of the empty state",
 				       vl_reader_path(verifier->reader));
 	} else {
 		vl_replica_init_blind(replica, verifier->env, base->dim);
@@ -576,22 +597,27 @@ static void judge_history(struct verifier *verifier)
 		vl_format(sentence, sizeof(sentence), "the history of %llu commits is the one expected%s%s",
 			  (unsigned long long)options->expect_size,
 			  options->expect_size < report->commits ? ", and what came later follows from it" : "",
-			  verifier->is_state_known ? "" : "; the state was not computed again, for what it began with is not here");
+			  verifier->is_state_known
+				  ? ""
+				  : "; the state was not computed again, for what it began with is not here");
 		add_sentence(report, sentence);
 		return;
 	}
 	if (verifier->is_size_met) {
 		report->verdict = VALORI_TAMPERED;
 		valori_hash_format(&verifier->met_root, text);
-		vl_format(sentence, sizeof(sentence), "the history of %llu commits has the tree root %.*s..., which is not the one expected",
+		vl_format(sentence, sizeof(sentence),
+			  "the history of %llu commits has the tree root %.*s..., which is not the one expected",
 			  (unsigned long long)options->expect_size, 16, text);
 	} else if (options->expect_size < report->commits) {
 		report->verdict = VALORI_INDETERMINATE;
-		vl_format(sentence, sizeof(sentence), "the expected history of %llu commits lies before what this log still holds",
+		vl_format(sentence, sizeof(sentence),
+			  "the expected history of %llu commits lies before what this log still holds",
 			  (unsigned long long)options->expect_size);
 	} else {
 		report->verdict = VALORI_TAMPERED;
-		vl_format(sentence, sizeof(sentence), "the history has %llu commits, %llu are expected: it was cut or rolled back",
+		vl_format(sentence, sizeof(sentence),
+			  "the history has %llu commits, %llu are expected: it was cut or rolled back",
 			  (unsigned long long)report->commits, (unsigned long long)options->expect_size);
 	}
 	add_sentence(report, sentence);
@@ -611,16 +637,20 @@ static void judge(struct verifier *verifier)
 		set_path(report, verifier->snapshot_path);
 		add_sentence(report, verifier->snapshot_fault.message);
 		if (!is_mismatch)
-			add_sentence(report, verifier->is_state_known ? "the log itself is sound, and enough to make another snapshot"
-								      : "the log is sound in itself, but it does not go back to its beginning");
+			add_sentence(report,
+				     verifier->is_state_known
+					     ? "the log itself is sound, and enough to make another snapshot"
+					     : "the log is sound in itself, but it does not go back to its beginning");
 		return;
 	}
 	if (verifier->is_head_different) {
 		report->verdict = VALORI_TAMPERED;
 		report->fault_rewrite = 1;
 		set_path(report, verifier->names.head);
-		add_sentence(report, "the log agrees with itself, but its history is not the one that the head file remembers: one of them "
-				     "was rewritten");
+		add_sentence(
+			report,
+			"the log agrees with itself, but its history is not the one that the head file remembers: "
+			"one of them was rewritten");
 		return;
 	}
 	if (verifier->is_snapshot_foreign && verifier->options->snapshot != NULL) {
@@ -645,10 +675,12 @@ static void judge(struct verifier *verifier)
 		judge_history(verifier);
 	} else {
 		report->verdict = VALORI_CONSISTENT;
-		add_sentence(report, verifier->is_state_known
-					     ? "the log agrees with itself; nothing to compare with was given"
-					     : "what is left of the log agrees with itself; the state was not computed again, for what it began "
-					       "with is in a snapshot that was not given");
+		add_sentence(
+			report,
+			verifier->is_state_known
+				? "the log agrees with itself; nothing to compare with was given"
+				: "what is left of the log agrees with itself; the state was not computed again, for "
+				  "what it began with is in a snapshot that was not given");
 	}
 }
 
@@ -682,9 +714,10 @@ static valori_code verify_log(struct verifier *verifier, valori_error *error)
 		code = open_snapshot(verifier, &fault);
 	if (code == VALORI_OK) {
 		if (verifier->has_names)
-			verifier->has_head = vl_head_read(verifier->os, verifier->env->kernels, verifier->names.head, &verifier->head, NULL) ==
-						     VALORI_OK &&
-					     memcmp(verifier->head.log_id, vl_reader_base(verifier->reader)->log_id, VL_HASH_SIZE) == 0;
+			verifier->has_head = vl_head_read(verifier->os, verifier->env->kernels, verifier->names.head,
+							  &verifier->head, NULL) == VALORI_OK &&
+					     memcmp(verifier->head.log_id, vl_reader_base(verifier->reader)->log_id,
+						    VL_HASH_SIZE) == 0;
 		code = begin(verifier, &fault);
 	}
 	if (code == VALORI_OK)
@@ -692,8 +725,10 @@ static valori_code verify_log(struct verifier *verifier, valori_error *error)
 	if (code == VALORI_OK) {
 		judge(verifier);
 		if (options->at.kind == VALORI_WHEN_HEIGHT && verifier->report->height < options->at.value)
-			return vl_fail(error, VALORI_NOT_FOUND, "%s: has %llu events, not %llu", reading.path != NULL ? reading.path : reading.name,
-				       (unsigned long long)verifier->report->height, (unsigned long long)options->at.value);
+			return vl_fail(error, VALORI_NOT_FOUND, "%s: has %llu events, not %llu",
+				       reading.path != NULL ? reading.path : reading.name,
+				       (unsigned long long)verifier->report->height,
+				       (unsigned long long)options->at.value);
 		return VALORI_OK;
 	}
 	if (code == VALORI_MISMATCH)
@@ -715,7 +750,8 @@ valori_code valori_verify(const valori_verify_options *options, valori_verify_re
 
 	if (error == NULL)
 		error = &own_error;
-	if (options->size < offsetof(valori_verify_options, snapshot) || out->size < offsetof(valori_verify_report, sentence))
+	if (options->size < offsetof(valori_verify_options, snapshot) ||
+	    out->size < offsetof(valori_verify_report, sentence))
 		return vl_fail(error, VALORI_INVALID, "size is not set");
 	memcpy(&known, options, options->size < sizeof(known) ? options->size : sizeof(known));
 	if ((known.path == NULL) == (known.fd < 0))
@@ -726,7 +762,8 @@ valori_code valori_verify(const valori_verify_options *options, valori_verify_re
 		code = read_prefix(&verifier, error);
 	if (code != VALORI_OK) {
 		/* nothing to look at */
-	} else if (known.path != NULL ? is_snapshot_file(&verifier, known.path) : has_snapshot_magic(verifier.prefix, verifier.prefix_size)) {
+	} else if (known.path != NULL ? is_snapshot_file(&verifier, known.path)
+				      : has_snapshot_magic(verifier.prefix, verifier.prefix_size)) {
 		code = verify_snapshot(&verifier, known.path, error);
 	} else {
 		if (known.path != NULL) {

@@ -51,8 +51,9 @@ static bool parse_time(const char *text, uint64_t *out)
 	    !take_digits(&text, 2, &day) || !take(&text, "Tt ") || !take_digits(&text, 2, &hour) || !take(&text, ":") ||
 	    !take_digits(&text, 2, &minute) || !take(&text, ":") || !take_digits(&text, 2, &second))
 		return false;
-	if (month < 1 || month > 12 || day < 1 || day > month_days[month - 1] + (unsigned)(month == 2 && is_leap(year)) ||
-	    hour > 23 || minute > 59 || second > 60)
+	if (month < 1 || month > 12 || day < 1 ||
+	    day > month_days[month - 1] + (unsigned)(month == 2 && is_leap(year)) || hour > 23 || minute > 59 ||
+	    second > 60)
 		return false;
 	if (take(&text, ".")) {
 		unsigned digit, weight = 100;
@@ -95,12 +96,15 @@ valori_code valori_when_parse(const char *text, valori_when *out, valori_error *
 		when.kind = VALORI_WHEN_ROOT;
 	else if (vl_u64_from_decimal(text, size, &when.value))
 		when.kind = VALORI_WHEN_HEIGHT;
-	else if ((text[0] == '@' && vl_u64_from_decimal(text + 1, size - 1, &when.value)) || parse_time(text, &when.value))
+	else if ((text[0] == '@' && vl_u64_from_decimal(text + 1, size - 1, &when.value)) ||
+		 parse_time(text, &when.value))
 		when.kind = VALORI_WHEN_TIME;
 	else
-		return vl_fail(error, VALORI_INVALID,
-			       "\"%.*s\": not a moment: a height, a state root of 64 hex digits, @milliseconds or a time like "
-			       "2026-11-20T12:00:00Z", size < 80 ? (int)size : 80, text);
+		return vl_fail(
+			error, VALORI_INVALID,
+			"\"%.*s\": not a moment: a height, a state root of 64 hex digits, @milliseconds or a time like "
+			"2026-11-20T12:00:00Z",
+			size < 80 ? (int)size : 80, text);
 	if (when.kind == VALORI_WHEN_HEIGHT && when.value == VALORI_NONE)
 		return vl_fail(error, VALORI_INVALID, "%s: there is no such height", text);
 	*out = when;

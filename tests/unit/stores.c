@@ -78,7 +78,10 @@ uint8_t *stores_read(const char *path, size_t *size)
 
 bool stores_write(const char *path, const uint8_t *data, size_t size)
 {
-	/* In place: a file that is truncated first is flushed by some file systems when it is closed, which takes its time. */
+	/*
+	 * In place: a file that is truncated first is flushed by some file systems when it is closed, which takes its
+	 * time.
+	 */
 	int fd = open(path, O_RDWR | O_CREAT, 0644);
 	bool is_written = fd >= 0 && pwrite(fd, data, size, 0) == (ssize_t)size && ftruncate(fd, (off_t)size) == 0;
 
@@ -193,7 +196,8 @@ void draft_by_key(struct draft *draft, uint32_t kind, const char *key)
 	memset(draft, 0, sizeof(*draft));
 	draft->op.kind = kind;
 	snprintf(draft->target, sizeof(draft->target), "%s", key);
-	draft->op.target = (valori_ref){.kind = VALORI_REF_KEY, .key = draft->target, .key_size = (uint32_t)strlen(key)};
+	draft->op.target =
+		(valori_ref){.kind = VALORI_REF_KEY, .key = draft->target, .key_size = (uint32_t)strlen(key)};
 }
 
 void draft_by_id(struct draft *draft, uint32_t kind, uint64_t id)
@@ -248,7 +252,8 @@ static uint64_t draw_live(const bool *live, uint64_t count, uint64_t *seed)
 static uint64_t find_key(const struct model *model, const char *key)
 {
 	for (uint64_t id = 0; id < model->records; id++)
-		if (model->record[id].status == VALORI_LIVE && model->record[id].has_key && strcmp(model->record[id].key, key) == 0)
+		if (model->record[id].status == VALORI_LIVE && model->record[id].has_key &&
+		    strcmp(model->record[id].key, key) == 0)
 			return id;
 	return VALORI_NONE;
 }
@@ -270,8 +275,10 @@ static void draw_insert(const struct model *model, uint64_t *seed, struct draft 
 
 void model_draw(const struct model *model, uint64_t *seed, struct draft *draft)
 {
-	uint64_t dice = draw(seed) % 20, record = draw_record(model, seed), node = draw_live(model->node_live, model->nodes, seed);
-	uint64_t other = draw_live(model->node_live, model->nodes, seed), edge = draw_live(model->edge_live, model->edges, seed);
+	uint64_t dice = draw(seed) % 20, record = draw_record(model, seed),
+		 node = draw_live(model->node_live, model->nodes, seed);
+	uint64_t other = draw_live(model->node_live, model->nodes, seed),
+		 edge = draw_live(model->edge_live, model->edges, seed);
 
 	if (dice < 3 && record != VALORI_NONE) {
 		static const uint32_t kinds[] = {VALORI_OP_DELETE, VALORI_OP_SOFT_DELETE, VALORI_OP_SET_TAG};
@@ -402,19 +409,22 @@ static void compare_record(const struct model_record *model, const valori_view *
 	int32_t vector[MODEL_DIM];
 	uint64_t found = VALORI_NONE;
 
-	if (valori_record_get(view, id, &record, NULL) != VALORI_OK || record.status != model->status || record.id != id) {
+	if (valori_record_get(view, id, &record, NULL) != VALORI_OK || record.status != model->status ||
+	    record.id != id) {
 		differs(wrong, "record", id);
 		return;
 	}
 	if (model->status == VALORI_DELETED) {
-		if (record.key != NULL || record.metadata != NULL || valori_vector_get(view, id, vector, NULL) != VALORI_NOT_FOUND)
+		if (record.key != NULL || record.metadata != NULL ||
+		    valori_vector_get(view, id, vector, NULL) != VALORI_NOT_FOUND)
 			differs(wrong, "deleted record", id);
 		return;
 	}
 	if (record.tag != model->tag || !is_same_text(record.key, record.key_size, model->has_key, model->key) ||
 	    !is_same_text(record.metadata, record.metadata_size, model->has_metadata, model->metadata))
 		differs(wrong, "content of record", id);
-	if (valori_vector_get(view, id, vector, NULL) != VALORI_OK || memcmp(vector, model->vector, sizeof(vector)) != 0)
+	if (valori_vector_get(view, id, vector, NULL) != VALORI_OK ||
+	    memcmp(vector, model->vector, sizeof(vector)) != 0)
 		differs(wrong, "vector of record", id);
 	if (model->status == VALORI_LIVE && model->has_key &&
 	    (valori_record_find(view, 0, model->key, strlen(model->key), &found, NULL) != VALORI_OK || found != id))
@@ -453,8 +463,8 @@ unsigned model_compare(const struct model *model, const valori_view *view)
 	valori_record record;
 	unsigned wrong = 0;
 
-	if (valori_view_info(view, &info, NULL) != VALORI_OK || info.record_slots != model->records || info.node_slots != model->nodes ||
-	    info.edge_slots != model->edges)
+	if (valori_view_info(view, &info, NULL) != VALORI_OK || info.record_slots != model->records ||
+	    info.node_slots != model->nodes || info.edge_slots != model->edges)
 		differs(&wrong, "number of slots", info.record_slots);
 	for (uint64_t id = 0; id < model->records; id++)
 		compare_record(&model->record[id], view, id, &wrong);

@@ -1,7 +1,9 @@
 /*
- * stores.h - for tests of whole stores: a directory that goes away again, operations by the dozen, and a model of what must come of them.
+ * stores.h - for tests of whole stores: a directory that goes away again, operations by the dozen, and a model of
+ * what must come of them.
  *
- * The model is as plain as can be: arrays, no tree, no hash. It learns of an operation when the store has acknowledged it.
+ * The model is as plain as can be: arrays, no tree, no hash. It learns of an operation when the store has
+ * acknowledged it.
  */
 #ifndef STORES_H
 #define STORES_H
@@ -23,7 +25,10 @@ uint8_t *stores_read(const char *path, size_t *size);
 bool stores_write(const char *path, const uint8_t *data, size_t size);
 bool stores_exists(const char *path);
 
-/* Opens a store of dimension MODEL_DIM at a directory, with a fixed log id and clock. Says why on stdout when it fails. */
+/*
+ * Opens a store of dimension MODEL_DIM at a directory, with a fixed log id and clock. Says why on stdout when it
+ * fails.
+ */
 valori *stores_open(const char *directory, uint32_t flags);
 valori_options stores_options(const char *directory, uint32_t flags);
 /* Commits one operation; its id, or VALORI_NONE after "# " and the reason. */

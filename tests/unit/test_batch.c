@@ -14,13 +14,14 @@ static valori_op insert(const int32_t *vector)
 /* Adds what must be refused: the code, and that nothing is left of it. */
 static void refuse(valori_batch *batch, const valori_op *op, valori_code expected, const char *what)
 {
-	size_t count = valori_batch_count(batch), size = valori_batch_size(batch), heap = batch->heap.size, rows = batch->rows;
+	size_t count = valori_batch_count(batch), size = valori_batch_size(batch), heap = batch->heap.size,
+	       rows = batch->rows;
 	valori_error error;
 	valori_code code = valori_batch_add(batch, op, &error);
 
 	if (!check(code == expected && error.code == (int32_t)expected && valori_batch_count(batch) == count &&
-		   valori_batch_size(batch) == size && batch->heap.size == heap && batch->rows == rows, "%s: %s, and the batch is as before",
-		   what, valori_code_name((int)expected)))
+			   valori_batch_size(batch) == size && batch->heap.size == heap && batch->rows == rows,
+		   "%s: %s, and the batch is as before", what, valori_code_name((int)expected)))
 		printf("# code %d: %s\n", code, error.message);
 }
 
@@ -130,7 +131,8 @@ static void test_seal(const struct vl_kernels *kernels, valori_batch *batch)
 		vl_buf_init(&scratch, batch->env);
 		vl_event_hash_contents(kernels, &again, 1, DIM, &scratch, NULL);
 		vl_buf_free(&scratch);
-		wrong += memcmp(event.k, again.k, 32) != 0 || memcmp(event.v, again.v, 32) != 0 || memcmp(event.m, again.m, 32) != 0;
+		wrong += memcmp(event.k, again.k, 32) != 0 || memcmp(event.v, again.v, 32) != 0 ||
+			 memcmp(event.m, again.m, 32) != 0;
 		salts += event.salt != NULL && vl_is_zero(event.salt, VL_SALT_SIZE);
 		wrong += (event.flags == VL_EVENT_SALTED) != (i % 4 == 0);
 	}
@@ -199,7 +201,8 @@ int main(void)
 	valori_batch *batch;
 	valori_error error;
 
-	check(valori_batch_new(0, &batch, &error) == VALORI_INVALID && valori_batch_new(32769, &batch, &error) == VALORI_INVALID,
+	check(valori_batch_new(0, &batch, &error) == VALORI_INVALID &&
+		      valori_batch_new(32769, &batch, &error) == VALORI_INVALID,
 	      "dimensions are 1 to 32768");
 	valori_batch_new(DIM, &batch, &error);
 	test_refusals(batch);

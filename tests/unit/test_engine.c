@@ -109,8 +109,8 @@ static void test_batching(void)
 	}
 	check_u64(wrong, 0, "a store in memory takes the same operations in batches of 1, 7, 500 and 3000");
 	for (unsigned i = 1; i < 4; i++)
-		check(stores_same(&roots[0], &roots[i]) && heights[0] == heights[i], "batches of %u give the root that single commits give",
-		      sizes[i]);
+		check(stores_same(&roots[0], &roots[i]) && heights[0] == heights[i],
+		      "batches of %u give the root that single commits give", sizes[i]);
 }
 
 static void test_refusals(void)
@@ -147,31 +147,37 @@ static void test_refusals(void)
 	after = stores_root(store);
 	bytes = stores_read(stores_path(directory, "events.log"), &size_after);
 	free(bytes);
-	check(stores_same(&root, &after) && stores_height(store) == height && size == size_after, "a refused batch leaves no trace");
+	check(stores_same(&root, &after) && stores_height(store) == height && size == size_after,
+	      "a refused batch leaves no trace");
 	valori_batch_skip(batch, 2);
-	check(valori_commit(store, batch, &receipt, ids, &error) == VALORI_OK && receipt.event_count == 2 && ids[0] == 1 && ids[1] == 0 &&
-	      ids[2] == VALORI_NONE, "without the operation at fault the batch goes through");
+	check(valori_commit(store, batch, &receipt, ids, &error) == VALORI_OK && receipt.event_count == 2 &&
+		      ids[0] == 1 && ids[1] == 0 && ids[2] == VALORI_NONE,
+	      "without the operation at fault the batch goes through");
 	valori_batch_clear(batch);
 	draft_by_key(&draft, VALORI_OP_SOFT_DELETE, "nobody");
 	valori_batch_add(batch, &draft.op, NULL);
-	check(valori_commit(store, batch, NULL, NULL, &error) == VALORI_NOT_FOUND && error.event == 0, "an unknown key is not found");
+	check(valori_commit(store, batch, NULL, NULL, &error) == VALORI_NOT_FOUND && error.event == 0,
+	      "an unknown key is not found");
 	valori_batch_clear(batch);
 	draft_by_id(&draft, VALORI_OP_DELETE, 999);
 	valori_batch_add(batch, &draft.op, NULL);
 	check(valori_commit(store, batch, NULL, NULL, &error) == VALORI_NOT_FOUND, "an unknown id is not found");
 	valori_batch_clear(batch);
-	check(valori_commit(store, batch, &receipt, NULL, &error) == VALORI_OK && receipt.commit == VALORI_NONE && receipt.event_count == 0,
+	check(valori_commit(store, batch, &receipt, NULL, &error) == VALORI_OK && receipt.commit == VALORI_NONE &&
+		      receipt.event_count == 0,
 	      "an empty batch does nothing");
 	valori_batch_free(batch);
 	valori_batch_new(MODEL_DIM + 1, &batch, NULL);
-	check(valori_commit(store, batch, NULL, NULL, &error) == VALORI_DIMENSION, "a batch of another dimension is refused");
+	check(valori_commit(store, batch, NULL, NULL, &error) == VALORI_DIMENSION,
+	      "a batch of another dimension is refused");
 	valori_batch_free(batch);
 	valori_close(store, NULL);
 	store = stores_open(directory, VALORI_READ);
 	draft_insert(&draft, 9, NULL, NULL);
 	valori_batch_new(MODEL_DIM, &batch, NULL);
 	valori_batch_add(batch, &draft.op, NULL);
-	check(valori_commit(store, batch, NULL, NULL, &error) == VALORI_INVALID, "a store that was opened to read takes nothing");
+	check(valori_commit(store, batch, NULL, NULL, &error) == VALORI_INVALID,
+	      "a store that was opened to read takes nothing");
 	valori_close(store, NULL);
 	valori_batch_free(batch);
 	stores_remove(directory);
@@ -208,18 +214,21 @@ static void test_references(void)
 	draft.op.from = (valori_ref){.kind = VALORI_REF_KEY, .key = "doc", .key_size = 3};
 	draft.op.to = (valori_ref){.kind = VALORI_REF_ID, .id = 1};
 	valori_batch_add(batch, &draft.op, NULL);
-	check(valori_commit(store, batch, NULL, ids, NULL) == VALORI_OK && ids[0] == 0 && ids[1] == 0 && ids[2] == 1 && ids[3] == 0 &&
-	      ids[4] == 1, "operations of a batch can name what others before them made");
+	check(valori_commit(store, batch, NULL, ids, NULL) == VALORI_OK && ids[0] == 0 && ids[1] == 0 && ids[2] == 1 &&
+		      ids[3] == 0 && ids[4] == 1,
+	      "operations of a batch can name what others before them made");
 	draft_insert(&draft, 2, "doc", NULL);
 	draft.op.kind = VALORI_OP_UPSERT;
 	check_u64(stores_commit(store, &draft.op), 1, "an upsert makes a new record");
 	valori_view_open(store, &view, NULL);
-	check(valori_node_get(view, 0, &node, NULL) == VALORI_OK && node.record == 1 && valori_node_get(view, 1, &node, NULL) == VALORI_OK &&
-	      node.record == 1, "the nodes of the old record follow to the new one");
+	check(valori_node_get(view, 0, &node, NULL) == VALORI_OK && node.record == 1 &&
+		      valori_node_get(view, 1, &node, NULL) == VALORI_OK && node.record == 1,
+	      "the nodes of the old record follow to the new one");
 	check(valori_record_find(view, 0, "doc", 3, &id, NULL) == VALORI_OK && id == 1, "the key finds the new record");
 	check(valori_edge_next(view, 0, 1, &cursor, &edge) == VALORI_OK && edge.id == 0 && edge.to == 1 &&
-	      valori_edge_next(view, 0, 1, &cursor, &edge) == VALORI_OK && edge.id == 1 &&
-	      valori_edge_next(view, 0, 1, &cursor, &edge) == VALORI_END, "edges of a node come in order of creation, then the end");
+		      valori_edge_next(view, 0, 1, &cursor, &edge) == VALORI_OK && edge.id == 1 &&
+		      valori_edge_next(view, 0, 1, &cursor, &edge) == VALORI_END,
+	      "edges of a node come in order of creation, then the end");
 	valori_view_close(view);
 	check_u64(stores_height(store), 9, "an upsert is a removal, an insert and a move of each node");
 	valori_batch_clear(batch);
@@ -235,7 +244,8 @@ static void test_references(void)
 
 /* ---- Requests ---- */
 
-static valori_code commit_two(valori *store, const struct draft *a, const struct draft *b, valori_receipt *receipt, uint64_t ids[2])
+static valori_code commit_two(valori *store, const struct draft *a, const struct draft *b, valori_receipt *receipt,
+			      uint64_t ids[2])
 {
 	valori_batch *batch;
 	valori_error error;
@@ -267,15 +277,18 @@ static void test_requests(void)
 	draft_insert(&b, 2, NULL, "n");
 	b.op.flags |= VALORI_OP_SALTED;
 	draft_request(&b, 5, 1);
-	check(valori_requests_find(store, prefix, &rows, NULL) == VALORI_OK && rows == 0, "nothing is known of a source at first");
+	check(valori_requests_find(store, prefix, &rows, NULL) == VALORI_OK && rows == 0,
+	      "nothing is known of a source at first");
 	commit_two(store, &a, &b, &receipt, ids);
 	height = stores_height(store);
 	ids[0] = ids[1] = 77;
-	check(commit_two(store, &a, &b, &receipt, ids) == VALORI_OK && receipt.commit == VALORI_NONE && ids[0] == 0 && ids[1] == 1 &&
-	      stores_height(store) == height, "a batch of repeats writes nothing, and answers the first ids; also with fresh salts");
+	check(commit_two(store, &a, &b, &receipt, ids) == VALORI_OK && receipt.commit == VALORI_NONE && ids[0] == 0 &&
+		      ids[1] == 1 && stores_height(store) == height,
+	      "a batch of repeats writes nothing, and answers the first ids; also with fresh salts");
 	draft_insert(&other, 3, "a", "m");
 	draft_request(&other, 5, 0);
-	check(commit_two(store, &other, NULL, &receipt, ids) == VALORI_CONFLICT, "a repeat with another vector is a conflict");
+	check(commit_two(store, &other, NULL, &receipt, ids) == VALORI_CONFLICT,
+	      "a repeat with another vector is a conflict");
 	draft_insert(&other, 3, NULL, "n");
 	other.op.flags |= VALORI_OP_SALTED;
 	draft_request(&other, 5, 1);
@@ -288,14 +301,17 @@ static void test_requests(void)
 		valori_open(&options, &memory, NULL);
 		commit_two(memory, &b, NULL, &receipt, ids);
 		check(commit_two(memory, &b, NULL, &receipt, ids) == VALORI_OK && receipt.commit == VALORI_NONE &&
-		      commit_two(memory, &other, NULL, &receipt, ids) == VALORI_CONFLICT, "and where there is no log to look into");
+			      commit_two(memory, &other, NULL, &receipt, ids) == VALORI_CONFLICT,
+		      "and where there is no log to look into");
 		valori_close(memory, NULL);
 	}
 	draft_insert(&other, 4, "c", NULL);
 	draft_request(&other, 5, 2);
-	check(commit_two(store, &other, &other, &receipt, ids) == VALORI_OK && receipt.event_count == 1 && ids[0] == 2 && ids[1] == 2,
+	check(commit_two(store, &other, &other, &receipt, ids) == VALORI_OK && receipt.event_count == 1 &&
+		      ids[0] == 2 && ids[1] == 2,
 	      "a request that is repeated in its own batch is one event");
-	check(commit_two(store, &a, &other, &receipt, ids) == VALORI_OK && ids[0] == 0 && ids[1] == 2, "old requests keep their ids");
+	check(commit_two(store, &a, &other, &receipt, ids) == VALORI_OK && ids[0] == 0 && ids[1] == 2,
+	      "old requests keep their ids");
 	draft_by_key(&b, VALORI_OP_DELETE, "c");
 	draft_request(&b, 5, 3);
 	commit_two(store, &b, NULL, &receipt, ids);
@@ -303,10 +319,12 @@ static void test_requests(void)
 	      "deleting by key twice is one deletion, though the key is gone");
 	draft_by_id(&other, VALORI_OP_DELETE, 0);
 	draft_request(&other, 5, 3);
-	check(commit_two(store, &other, NULL, &receipt, ids) == VALORI_CONFLICT, "deleting another record is a conflict");
+	check(commit_two(store, &other, NULL, &receipt, ids) == VALORI_CONFLICT,
+	      "deleting another record is a conflict");
 	valori_close(store, NULL);
 	store = stores_open(directory, VALORI_WRITE);
-	check(valori_requests_find(store, prefix, &rows, NULL) == VALORI_OK && rows == 4, "the rows of a source are known after reopening");
+	check(valori_requests_find(store, prefix, &rows, NULL) == VALORI_OK && rows == 4,
+	      "the rows of a source are known after reopening");
 	valori_batch_new(MODEL_DIM, &batch, NULL);
 	valori_batch_add(batch, &a.op, NULL);
 	draft_insert(&other, 8, "a", "m");
@@ -405,8 +423,8 @@ static void *write_some(void *argument)
 		writer->wrong += code != VALORI_OK;
 		/* What was acknowledged is to be seen at once. */
 		writer->wrong += valori_view_open(writer->store, &view, NULL) != VALORI_OK;
-		writer->wrong += valori_record_get(view, writer->ids[i], &record, NULL) != VALORI_OK || record.key_size != strlen(key) ||
-				 memcmp(record.key, key, record.key_size) != 0;
+		writer->wrong += valori_record_get(view, writer->ids[i], &record, NULL) != VALORI_OK ||
+				 record.key_size != strlen(key) || memcmp(record.key, key, record.key_size) != 0;
 		valori_view_close(view);
 	}
 	valori_batch_free(batch);
@@ -451,11 +469,13 @@ static void test_group_commit(void)
 			if (writers[i].ids[j] == VALORI_NONE)
 				lost += valori_record_find(view, 0, key, strlen(key), &id, NULL) != VALORI_NOT_FOUND;
 			else
-				lost += valori_record_find(view, 0, key, strlen(key), &id, NULL) != VALORI_OK || id != writers[i].ids[j];
+				lost += valori_record_find(view, 0, key, strlen(key), &id, NULL) != VALORI_OK ||
+					id != writers[i].ids[j];
 		}
 	check_u64(lost, 0, "after reopening all that was acknowledged is there under its id, and nothing else");
 	valori_get_info(store, &info, NULL);
-	check(info.commits == THREADS * COMMITS - refused && info.height == info.commits, "every acknowledged batch is a commit of its own");
+	check(info.commits == THREADS * COMMITS - refused && info.height == info.commits,
+	      "every acknowledged batch is a commit of its own");
 	valori_view_close(view);
 	valori_close(store, NULL);
 	stores_remove(directory);
@@ -509,17 +529,21 @@ static void test_replicas(void)
 	options = stores_options(follower, VALORI_WRITE | VALORI_CREATE);
 	options.log_id = NULL;
 	valori_open(&options, &replica, NULL);
-	check(replicate_all(leader, replica, &old, &code) == 120 && code == VALORI_OK && old == 0 && wrong == 0, "a replica takes all commits");
+	check(replicate_all(leader, replica, &old, &code) == 120 && code == VALORI_OK && old == 0 && wrong == 0,
+	      "a replica takes all commits");
 	check_u64(model_compare_store(model, replica), 0, "and has the same state");
-	check(replicate_all(leader, replica, &old, &code) == 0 && code == VALORI_OK && old == 120, "a second time it knows them all");
+	check(replicate_all(leader, replica, &old, &code) == 0 && code == VALORI_OK && old == 120,
+	      "a second time it knows them all");
 	wrong = commit_random(store, model, &seed, 30, 10);
 	valori_flush(store, NULL);
 	old = 0;
-	check(replicate_all(leader, replica, &old, &code) == 30 && code == VALORI_OK && old == 120 && wrong == 0, "then it takes the new ones only");
+	check(replicate_all(leader, replica, &old, &code) == 30 && code == VALORI_OK && old == 120 && wrong == 0,
+	      "then it takes the new ones only");
 	valori_close(replica, NULL);
 	a = stores_read(stores_path(leader, "events.log"), &size_a);
 	b = stores_read(stores_path(follower, "events.log"), &size_b);
-	check(size_a == size_b && memcmp(a, b, size_a) == 0, "the replica's log is the leader's, byte for byte, log id included");
+	check(size_a == size_b && memcmp(a, b, size_a) == 0,
+	      "the replica's log is the leader's, byte for byte, log id included");
 	free(a);
 	free(b);
 	replica = stores_open(follower, VALORI_WRITE);
@@ -632,10 +656,12 @@ static void test_moments(void)
 	}
 	check_u64(wrong, 0, "a moment is a height, also inside a commit, a root or a time, also between commits");
 	when = (valori_when){.kind = VALORI_WHEN_HEIGHT, .value = 0};
-	check(open_at(directory, &when, &store) == VALORI_OK && stores_height(store) == 0, "height 0 is the empty store");
+	check(open_at(directory, &when, &store) == VALORI_OK && stores_height(store) == 0,
+	      "height 0 is the empty store");
 	valori_close(store, NULL);
 	when = (valori_when){.kind = VALORI_WHEN_TIME, .value = 999};
-	check(open_at(directory, &when, &store) == VALORI_OK && stores_height(store) == 0, "so is the time before the first commit");
+	check(open_at(directory, &when, &store) == VALORI_OK && stores_height(store) == 0,
+	      "so is the time before the first commit");
 	valori_close(store, NULL);
 	when = (valori_when){.kind = VALORI_WHEN_HEIGHT, .value = 21};
 	check(open_at(directory, &when, &store) == VALORI_NOT_FOUND, "a height that is not reached is not found");
@@ -652,7 +678,7 @@ static void test_moments(void)
 struct disk { /* the real machine, whose writes and syncs can fail */
 	struct vl_os os;
 	_Atomic unsigned syncs, writes;
-	int fail_sync, fail_write; /* errno, for all calls from now on; 0: none */
+	int fail_sync, fail_write;                      /* errno, for all calls from now on; 0: none */
 	_Atomic bool is_held, is_waiting, was_released; /* syncs wait while held, two seconds at most */
 };
 
@@ -718,14 +744,16 @@ static void test_commit_many(void)
 		valori_batch_add(batches[i], &draft.op, NULL);
 	}
 	syncs = disk.syncs;
-	check(valori_commit_many(store, batches, 4, receipts, places, &done, &error) == VALORI_OK && done == 4 && receipts[3].commit == 3 &&
-	      receipts[3].first_event == 3 && ids[3][0] == 3, "several batches are as many commits");
+	check(valori_commit_many(store, batches, 4, receipts, places, &done, &error) == VALORI_OK && done == 4 &&
+		      receipts[3].commit == 3 && receipts[3].first_event == 3 && ids[3][0] == 3,
+	      "several batches are as many commits");
 	check_u64(disk.syncs - syncs, 1, "with one sync");
 	valori_batch_clear(batches[0]);
 	draft_insert(&draft, 9, "new", NULL);
 	valori_batch_add(batches[0], &draft.op, NULL);
-	check(valori_commit_many(store, batches, 4, receipts, NULL, &done, &error) == VALORI_DUPLICATE && done == 1 && error.event == 0 &&
-	      stores_height(store) == 5, "the first that is refused ends it, and those before it count");
+	check(valori_commit_many(store, batches, 4, receipts, NULL, &done, &error) == VALORI_DUPLICATE && done == 1 &&
+		      error.event == 0 && stores_height(store) == 5,
+	      "the first that is refused ends it, and those before it count");
 	valori_batch_clear(batches[0]);
 	draft_insert(&draft, 9, "one", NULL);
 	valori_batch_add(batches[0], &draft.op, NULL);
@@ -733,13 +761,16 @@ static void test_commit_many(void)
 	draft_insert(&draft, 9, "three", NULL);
 	valori_batch_add(batches[2], &draft.op, NULL);
 	check(valori_commit_many(store, batches, 3, receipts, NULL, &done, &error) == VALORI_DUPLICATE && done == 1 &&
-	      stores_height(store) == 6, "what comes after it is not tried");
-	check(valori_commit_many(store, batches, 0, NULL, NULL, &done, &error) == VALORI_OK && done == 0, "none is nothing");
+		      stores_height(store) == 6,
+	      "what comes after it is not tried");
+	check(valori_commit_many(store, batches, 0, NULL, NULL, &done, &error) == VALORI_OK && done == 0,
+	      "none is nothing");
 	valori_batch_clear(batches[1]);
 	draft_insert(&draft, 9, "newer", NULL);
 	valori_batch_add(batches[1], &draft.op, NULL);
 	disk.fail_sync = EIO;
-	check(valori_commit_many(store, batches + 1, 1, NULL, NULL, &done, &error) == VALORI_IO && done == 0 && stores_height(store) == 6,
+	check(valori_commit_many(store, batches + 1, 1, NULL, NULL, &done, &error) == VALORI_IO && done == 0 &&
+		      stores_height(store) == 6,
 	      "when the sync fails none is committed");
 	for (unsigned i = 0; i < 4; i++)
 		valori_batch_free(batches[i]);
@@ -780,32 +811,39 @@ static void test_failing_disk(void)
 	draft_insert(&draft, 2, "second", NULL);
 	valori_batch_add(batch, &draft.op, NULL);
 	disk.fail_write = ENOSPC;
-	check(valori_commit(store, batch, NULL, NULL, &error) == VALORI_IO && error.system_errno == ENOSPC, "a full disk is an error");
+	check(valori_commit(store, batch, NULL, NULL, &error) == VALORI_IO && error.system_errno == ENOSPC,
+	      "a full disk is an error");
 	now = stores_root(store);
 	check(stores_same(&root, &now), "nothing of it is to be seen");
 	disk.fail_write = 0;
-	check(valori_commit(store, batch, NULL, NULL, &error) == VALORI_OK, "when there is space again, writing goes on");
+	check(valori_commit(store, batch, NULL, NULL, &error) == VALORI_OK,
+	      "when there is space again, writing goes on");
 	root = stores_root(store);
 
 	valori_batch_clear(batch);
 	draft_insert(&draft, 3, "third", NULL);
 	valori_batch_add(batch, &draft.op, NULL);
 	disk.fail_sync = EIO;
-	check(valori_commit(store, batch, NULL, NULL, &error) == VALORI_IO && error.system_errno == EIO, "a failed sync is an error");
+	check(valori_commit(store, batch, NULL, NULL, &error) == VALORI_IO && error.system_errno == EIO,
+	      "a failed sync is an error");
 	disk.fail_sync = 0;
 	now = stores_root(store);
 	valori_view_open(store, &after, NULL);
 	check(stores_same(&root, &now) && valori_record_get(after, 2, &record, NULL) == VALORI_NOT_FOUND &&
-	      valori_record_get(after, 1, &record, NULL) == VALORI_OK, "what could not be synced is never to be seen");
-	check(valori_record_get(before, 1, &record, NULL) == VALORI_NOT_FOUND && valori_record_get(before, 0, &record, NULL) == VALORI_OK,
+		      valori_record_get(after, 1, &record, NULL) == VALORI_OK,
+	      "what could not be synced is never to be seen");
+	check(valori_record_get(before, 1, &record, NULL) == VALORI_NOT_FOUND &&
+		      valori_record_get(before, 0, &record, NULL) == VALORI_OK,
 	      "and views from before still show their moment");
-	check(valori_commit(store, batch, NULL, NULL, &error) == VALORI_POISONED, "after that the store is poisoned, for the sync may not be tried again");
+	check(valori_commit(store, batch, NULL, NULL, &error) == VALORI_POISONED,
+	      "after that the store is poisoned, for the sync may not be tried again");
 	valori_view_close(before);
 	valori_view_close(after);
 	check(valori_close(store, &error) != VALORI_OK, "closing says that not all went well");
 	check(memory.blocks == 0 && memory.wrong == 0, "all memory is given back");
 	store = stores_open(directory, VALORI_WRITE);
-	check(store != NULL && (stores_height(store) == 2 || stores_height(store) == 3), "reopened, it has what was acknowledged");
+	check(store != NULL && (stores_height(store) == 2 || stores_height(store) == 3),
+	      "reopened, it has what was acknowledged");
 	valori_batch_clear(batch);
 	draft_insert(&draft, 4, "fourth", NULL);
 	valori_batch_add(batch, &draft.op, NULL);
@@ -850,8 +888,9 @@ static void test_slow_disk(void)
 	for (unsigned i = 0; i < 2000 && !disk.is_waiting; i++)
 		usleep(1000);
 	valori_view_open(store, &view, NULL);
-	check(valori_record_get(view, 0, &record, NULL) == VALORI_OK && valori_record_get(view, 1, &record, NULL) == VALORI_NOT_FOUND &&
-	      stores_height(store) == 1, "while a sync runs, readers see what was published before it");
+	check(valori_record_get(view, 0, &record, NULL) == VALORI_OK &&
+		      valori_record_get(view, 1, &record, NULL) == VALORI_NOT_FOUND && stores_height(store) == 1,
+	      "while a sync runs, readers see what was published before it");
 	valori_view_close(view);
 	disk.is_held = false;
 	pthread_join(thread, NULL);
@@ -935,9 +974,11 @@ static void test_opening(void)
 
 	stores_make(directory);
 	options = stores_options(directory, VALORI_READ);
-	check(valori_open(&options, &store, &error) == VALORI_NOT_FOUND && store == NULL, "there is no store in an empty directory");
+	check(valori_open(&options, &store, &error) == VALORI_NOT_FOUND && store == NULL,
+	      "there is no store in an empty directory");
 	options.flags = VALORI_WRITE;
-	check(valori_open(&options, &store, &error) == VALORI_NOT_FOUND && !stores_exists(stores_path(directory, "events.lock")),
+	check(valori_open(&options, &store, &error) == VALORI_NOT_FOUND &&
+		      !stores_exists(stores_path(directory, "events.lock")),
 	      "and nothing is left there by asking");
 	options.flags = VALORI_WRITE | VALORI_CREATE;
 	options.dim = 0;
@@ -983,7 +1024,8 @@ static void test_opening(void)
 	bytes[4096 + 70] ^= 1;
 	stores_write(stores_path(directory, "events.log"), bytes, size);
 	options = stores_options(directory, VALORI_READ);
-	check(valori_open(&options, &store, &error) == VALORI_DAMAGED && error.event == 0 && error.offset == 4096, "a flipped bit is damage, with its place");
+	check(valori_open(&options, &store, &error) == VALORI_DAMAGED && error.event == 0 && error.offset == 4096,
+	      "a flipped bit is damage, with its place");
 	free(bytes);
 	stores_remove(directory);
 }
@@ -1015,11 +1057,13 @@ static void test_rewritten(void)
 		if (memcmp(bytes + i, "the truth", 9) == 0)
 			memcpy(bytes + i, "a big lie", 9);
 	time_ms = commit.time_ms;
-	vl_commit_finish(bytes + 4096, commit.size, &position, time_ms, commit.event_count, commit.request_count, kernels);
+	vl_commit_finish(bytes + 4096, commit.size, &position, time_ms, commit.event_count, commit.request_count,
+			 kernels);
 	stores_write(stores_path(directory, "events.log"), bytes, size);
 	free(bytes);
 	options = stores_options(directory, VALORI_READ);
-	check(valori_open(&options, &store, &error) == VALORI_DAMAGED && error.offset == 4096 && strstr(error.message, "rewritten") != NULL,
+	check(valori_open(&options, &store, &error) == VALORI_DAMAGED && error.offset == 4096 &&
+		      strstr(error.message, "rewritten") != NULL,
 	      "a commit that was rewritten with right checksums is not believed");
 	printf("# %s\n", error.message);
 	stores_remove(directory);
@@ -1061,8 +1105,10 @@ static void test_sync_batch(void)
 		usleep(10000);
 	check(disk.syncs > syncs, "or it comes after a while");
 	valori_close(store, NULL);
-	check(vl_head_read(&vl_os_real, vl_cpu_kernels(NULL), stores_path(directory, "events.head"), &head, NULL) == VALORI_OK &&
-	      head.commits == 6, "and closing syncs the rest");
+	check(vl_head_read(&vl_os_real, vl_cpu_kernels(NULL), stores_path(directory, "events.head"), &head, NULL) ==
+			      VALORI_OK &&
+		      head.commits == 6,
+	      "and closing syncs the rest");
 	valori_batch_free(batch);
 	stores_remove(directory);
 }

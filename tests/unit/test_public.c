@@ -24,10 +24,30 @@ static void test_when(void)
 		{"2100-03-01T00:00:00Z", VALORI_WHEN_TIME, 4107542400000},
 	};
 	static const char *const bad[] = {
-		"", "x", "-1", "18446744073709551615", "18446744073709551616", "@", "@x", "1e3", " 1", "2026-11-20",
-		"2026-13-01T00:00:00Z", "2026-02-29T00:00:00Z", "2100-02-29T00:00:00Z", "2026-11-31T00:00:00Z", "2026-00-01T00:00:00Z",
-		"2026-11-20T24:00:00Z", "2026-11-20T12:60:00Z", "2026-11-20T12:00:61Z", "2026-11-20T12:00:00", "2026-11-20T12:00:00.Z",
-		"2026-11-20T12:00:00Zx", "2026-11-20T12:00:00+1:00", "1969-12-31T23:59:59Z", "1970-01-01T00:30:00+01:00",
+		"",
+		"x",
+		"-1",
+		"18446744073709551615",
+		"18446744073709551616",
+		"@",
+		"@x",
+		"1e3",
+		" 1",
+		"2026-11-20",
+		"2026-13-01T00:00:00Z",
+		"2026-02-29T00:00:00Z",
+		"2100-02-29T00:00:00Z",
+		"2026-11-31T00:00:00Z",
+		"2026-00-01T00:00:00Z",
+		"2026-11-20T24:00:00Z",
+		"2026-11-20T12:60:00Z",
+		"2026-11-20T12:00:61Z",
+		"2026-11-20T12:00:00",
+		"2026-11-20T12:00:00.Z",
+		"2026-11-20T12:00:00Zx",
+		"2026-11-20T12:00:00+1:00",
+		"1969-12-31T23:59:59Z",
+		"1970-01-01T00:30:00+01:00",
 		"000000000000000000000000000000000000000000000000000000000000000g",
 	};
 	const char *root = "00112233445566778899aAbBcCdDeEfF00112233445566778899aabbccddeeff";
@@ -38,20 +58,25 @@ static void test_when(void)
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
 		valori_code code = valori_when_parse(good[i].text, &when, &error);
 
-		if (!check(code == VALORI_OK && when.kind == good[i].kind && when.value == good[i].value, "moment \"%s\"",
-			   good[i].text))
+		if (!check(code == VALORI_OK && when.kind == good[i].kind && when.value == good[i].value,
+			   "moment \"%s\"", good[i].text))
 			printf("# code %d kind %u value %llu\n", code, when.kind, (unsigned long long)when.value);
 	}
 	when.value = 77;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		check(valori_when_parse(bad[i], &when, &error) == VALORI_INVALID && error.code == VALORI_INVALID && when.value == 77,
+		check(valori_when_parse(bad[i], &when, &error) == VALORI_INVALID && error.code == VALORI_INVALID &&
+			      when.value == 77,
 		      "\"%s\" is no moment, and nothing is given", bad[i]);
-	check(valori_when_parse(root, &when, NULL) == VALORI_OK && when.kind == VALORI_WHEN_ROOT, "64 hex digits are a state root");
+	check(valori_when_parse(root, &when, NULL) == VALORI_OK && when.kind == VALORI_WHEN_ROOT,
+	      "64 hex digits are a state root");
 	valori_hash_format(&when.root, text);
-	check_text(text, "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff", "a hash is printed in small letters");
+	check_text(text, "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
+		   "a hash is printed in small letters");
 	/* 64 decimal digits are hex digits too, and no height has so many. */
-	check(valori_when_parse("0000000000000000000000000000000000000000000000000000000000000001", &when, NULL) == VALORI_OK &&
-	      when.kind == VALORI_WHEN_ROOT && when.root.bytes[31] == 1, "64 digits are a root, too");
+	check(valori_when_parse("0000000000000000000000000000000000000000000000000000000000000001", &when, NULL) ==
+			      VALORI_OK &&
+		      when.kind == VALORI_WHEN_ROOT && when.root.bytes[31] == 1,
+	      "64 digits are a root, too");
 	check(valori_hash_parse("00", &when.root) == VALORI_INVALID, "a short hash is refused");
 }
 

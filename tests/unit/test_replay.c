@@ -43,7 +43,9 @@ static void fill(const char *directory)
 	draft_by_id(&draft, VALORI_OP_NODE_SET_RECORD, 1);
 	draft.op.target = (valori_ref){.kind = VALORI_REF_ID, .id = 2};
 	valori_batch_add(batch, &draft.op, NULL);
-	op = (valori_op){.kind = VALORI_OP_EDGE_CREATE, .object_kind = 255, .from = {.kind = VALORI_REF_ID, .id = 0},
+	op = (valori_op){.kind = VALORI_OP_EDGE_CREATE,
+			 .object_kind = 255,
+			 .from = {.kind = VALORI_REF_ID, .id = 0},
 			 .to = {.kind = VALORI_REF_ID, .id = 1}};
 	valori_batch_add(batch, &op, NULL);
 	op = (valori_op){.kind = VALORI_OP_EDGE_DELETE, .from = {.kind = VALORI_REF_ID, .id = 0}};
@@ -52,7 +54,11 @@ static void fill(const char *directory)
 	valori_batch_add(batch, &op, NULL);
 	valori_commit(store, batch, NULL, NULL, NULL);
 	valori_batch_clear(batch);
-	op = (valori_op){.kind = VALORI_OP_META_SET, .key = "mk", .key_size = 2, .metadata = (const uint8_t *)"value", .metadata_size = 5};
+	op = (valori_op){.kind = VALORI_OP_META_SET,
+			 .key = "mk",
+			 .key_size = 2,
+			 .metadata = (const uint8_t *)"value",
+			 .metadata_size = 5};
 	valori_batch_add(batch, &op, NULL);
 	op = (valori_op){.kind = VALORI_OP_META_DELETE, .key = "mk", .key_size = 2};
 	valori_batch_add(batch, &op, NULL);
@@ -69,12 +75,15 @@ static void fill(const char *directory)
 
 static void test_events(const char *directory)
 {
-	static const uint32_t types[] = {VALORI_EVENT_INSERT, VALORI_EVENT_INSERT, VALORI_EVENT_INSERT, VALORI_EVENT_SOFT_DELETE,
-					 VALORI_EVENT_DELETE, VALORI_EVENT_SET_METADATA, VALORI_EVENT_SET_TAG, VALORI_EVENT_NODE_CREATE,
-					 VALORI_EVENT_NODE_CREATE, VALORI_EVENT_NODE_SET_RECORD, VALORI_EVENT_EDGE_CREATE,
-					 VALORI_EVENT_EDGE_DELETE, VALORI_EVENT_NODE_DELETE, VALORI_EVENT_META_SET,
-					 VALORI_EVENT_META_DELETE, VALORI_EVENT_COLLECTION_CREATE, VALORI_EVENT_COLLECTION_DROP,
-					 VALORI_EVENT_CONFIG};
+	static const uint32_t types[] = {VALORI_EVENT_INSERT,          VALORI_EVENT_INSERT,
+					 VALORI_EVENT_INSERT,          VALORI_EVENT_SOFT_DELETE,
+					 VALORI_EVENT_DELETE,          VALORI_EVENT_SET_METADATA,
+					 VALORI_EVENT_SET_TAG,         VALORI_EVENT_NODE_CREATE,
+					 VALORI_EVENT_NODE_CREATE,     VALORI_EVENT_NODE_SET_RECORD,
+					 VALORI_EVENT_EDGE_CREATE,     VALORI_EVENT_EDGE_DELETE,
+					 VALORI_EVENT_NODE_DELETE,     VALORI_EVENT_META_SET,
+					 VALORI_EVENT_META_DELETE,     VALORI_EVENT_COLLECTION_CREATE,
+					 VALORI_EVENT_COLLECTION_DROP, VALORI_EVENT_CONFIG};
 	valori_event event, events[18] = {{0}};
 	valori_commit_view commit;
 	valori_error error;
@@ -84,33 +93,44 @@ static void test_events(const char *directory)
 	check(valori_log_open(directory, NULL, 0, &log, &error) == VALORI_OK, "a log is opened by its directory");
 	while (valori_log_next(log, &commit, &error) == VALORI_OK)
 		for (uint32_t i = 0; i < commit.event_count && count < 18; i++, count++) {
-			wrong += valori_log_event(log, i, &event, &error) != VALORI_OK || event.type != types[count] || event.number != count;
+			wrong += valori_log_event(log, i, &event, &error) != VALORI_OK || event.type != types[count] ||
+				 event.number != count;
 			events[count] = event;
 			events[count].key = events[count].key != NULL ? "set" : NULL; /* borrowed with the commit */
 			events[count].metadata = event.metadata != NULL ? (const uint8_t *)"set" : NULL;
 			if (count == 0)
-				wrong += event.key_size != 3 || memcmp(event.key, "key", 3) != 0 || event.request == NULL || event.request[0] != 9 ||
-					 event.vector == NULL || event.salt != NULL;
+				wrong += event.key_size != 3 || memcmp(event.key, "key", 3) != 0 ||
+					 event.request == NULL || event.request[0] != 9 || event.vector == NULL ||
+					 event.salt != NULL;
 			if (count == 1)
-				wrong += event.salt == NULL || !event.salted || event.key != NULL || event.metadata != NULL || event.request != NULL;
+				wrong += event.salt == NULL || !event.salted || event.key != NULL ||
+					 event.metadata != NULL || event.request != NULL;
 			if (count == 2)
-				wrong += event.metadata == NULL || event.metadata_size != 0 || event.request == NULL || event.request[8] != 2;
+				wrong += event.metadata == NULL || event.metadata_size != 0 || event.request == NULL ||
+					 event.request[8] != 2;
 		}
 	check(wrong == 0 && count == 18, "events come in order, with their numbers, content and requests");
-	check(events[5].metadata == NULL && events[6].tag == UINT64_MAX && events[7].record == 0 && events[7].kind == 3 &&
-	      events[8].record == VALORI_NONE && events[9].id == 1 && events[9].record == 2, "records, tags and nodes are as committed");
-	check(events[10].from == 0 && events[10].to == 1 && events[10].kind == 255 && events[13].metadata != NULL && events[13].key != NULL &&
-	      events[14].key == NULL && events[15].id == 1 && events[17].parameter == 1 && events[17].value == 2 && events[17].tag == 0,
+	check(events[5].metadata == NULL && events[6].tag == UINT64_MAX && events[7].record == 0 &&
+		      events[7].kind == 3 && events[8].record == VALORI_NONE && events[9].id == 1 &&
+		      events[9].record == 2,
+	      "records, tags and nodes are as committed");
+	check(events[10].from == 0 && events[10].to == 1 && events[10].kind == 255 && events[13].metadata != NULL &&
+		      events[13].key != NULL && events[14].key == NULL && events[15].id == 1 &&
+		      events[17].parameter == 1 && events[17].value == 2 && events[17].tag == 0,
 	      "so are edges, meta values, collections and parameters");
 	valori_log_close(log);
 	valori_log_open(directory, NULL, 0, &log, &error);
-	check(valori_log_seek(log, 5, NULL) == VALORI_OK && valori_log_next(log, &commit, NULL) == VALORI_OK && commit.number == 1,
+	check(valori_log_seek(log, 5, NULL) == VALORI_OK && valori_log_next(log, &commit, NULL) == VALORI_OK &&
+		      commit.number == 1,
 	      "seeking an event gives the commit that contains it");
-	check(valori_log_event(log, 4, &event, NULL) == VALORI_OK && event.number == 7 && valori_log_event(log, 1, &event, NULL) == VALORI_OK &&
-	      event.number == 4, "events can be asked for in any order");
+	check(valori_log_event(log, 4, &event, NULL) == VALORI_OK && event.number == 7 &&
+		      valori_log_event(log, 1, &event, NULL) == VALORI_OK && event.number == 4,
+	      "events can be asked for in any order");
 	check(valori_log_event(log, 10, &event, NULL) == VALORI_INVALID, "but not behind the last");
 	valori_log_close(log);
-	check(valori_log_open(stores_path(directory, "nothing"), NULL, 0, &log, &error) == VALORI_NOT_FOUND && log == NULL, "what is not there is not found");
+	check(valori_log_open(stores_path(directory, "nothing"), NULL, 0, &log, &error) == VALORI_NOT_FOUND &&
+		      log == NULL,
+	      "what is not there is not found");
 }
 
 /* The log from its second commit on, as a stream: header, commits; read from a descriptor. */
@@ -131,7 +151,8 @@ static void test_stream(const char *directory)
 	memset(&first_root, 0, sizeof(first_root));
 	stores_make(path);
 	valori_log_open(directory, NULL, 0, &log, &error);
-	check(valori_log_header(log, empty, NULL) == VALORI_OK, "before the first commit there is the header of an empty stream");
+	check(valori_log_header(log, empty, NULL) == VALORI_OK,
+	      "before the first commit there is the header of an empty stream");
 	while (valori_log_next(log, &commit, NULL) == VALORI_OK) {
 		if (commit.number == 0) {
 			first_root = commit.state_root;
@@ -154,8 +175,9 @@ static void test_stream(const char *directory)
 	valori_log_close(log);
 	stores_write(stores_path(path, "stream"), stream, size);
 	fd = open(stores_path(path, "stream"), O_RDONLY);
-	check(valori_log_open_fd(fd, "stream", &log, &error) == VALORI_OK && valori_log_get_info(log, &info, NULL) == VALORI_OK &&
-	      info.base_event == 3 && info.base_commit == 1 && info.dim == MODEL_DIM && stores_same(&info.base_root, &first_root),
+	check(valori_log_open_fd(fd, "stream", &log, &error) == VALORI_OK &&
+		      valori_log_get_info(log, &info, NULL) == VALORI_OK && info.base_event == 3 &&
+		      info.base_commit == 1 && info.dim == MODEL_DIM && stores_same(&info.base_root, &first_root),
 	      "a stream begins where its header says");
 	while (valori_log_next(log, &commit, &error) == VALORI_OK)
 		commits++;
@@ -183,7 +205,8 @@ static uint64_t distance(const int32_t *a, const int32_t *b)
 }
 
 /* The k nearest by looking at all, the plainest way. */
-static size_t nearest(const struct draft *drafts, const bool *is_live, const int32_t *query, bool has_tag, uint64_t tag, valori_hit *out)
+static size_t nearest(const struct draft *drafts, const bool *is_live, const int32_t *query, bool has_tag, uint64_t tag,
+		      valori_hit *out)
 {
 	size_t count = 0;
 
@@ -248,21 +271,27 @@ static void test_search(void)
 				continue;
 			}
 			for (unsigned q = 0; q < QUERIES; q++) {
-				size_t count = nearest(drafts, is_live, queries + q * MODEL_DIM, options.has_tag, options.tag, expected);
+				size_t count = nearest(drafts, is_live, queries + q * MODEL_DIM, options.has_tag,
+						       options.tag, expected);
 
-				wrong += counts[q] != count || memcmp(hits + q * K, expected, count * sizeof(expected[0])) != 0;
+				wrong += counts[q] != count ||
+					 memcmp(hits + q * K, expected, count * sizeof(expected[0])) != 0;
 			}
 		}
-	check_u64(wrong, 0, "search finds what looking at all finds, ties by id, with any number of threads, with and without a tag");
+	check_u64(
+		wrong, 0,
+		"search finds what looking at all finds, ties by id, with any number of threads, with a tag or none");
 	options.k = 0;
 	check(valori_search(view, queries, 1, &options, hits, counts, NULL) == VALORI_INVALID, "k is at least 1");
 	options.k = K;
 	options.has_tag = 0;
 	options.collection = 7;
-	check(valori_search(view, queries, 1, &options, hits, counts, NULL) == VALORI_OK && counts[0] == 0, "a collection that is not there has no hits");
+	check(valori_search(view, queries, 1, &options, hits, counts, NULL) == VALORI_OK && counts[0] == 0,
+	      "a collection that is not there has no hits");
 	queries[0] = queries[1] = INT32_MAX;
 	options.collection = 0;
-	check(valori_search(view, queries, 1, &options, hits, counts, &error) == VALORI_RANGE, "a query obeys the rule that vectors obey");
+	check(valori_search(view, queries, 1, &options, hits, counts, &error) == VALORI_RANGE,
+	      "a query obeys the rule that vectors obey");
 	valori_view_close(view);
 	valori_close(store, NULL);
 	valori_batch_free(batch);

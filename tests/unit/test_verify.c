@@ -84,8 +84,8 @@ static bool write_snapshot(const char *directory, const char *path)
 
 	valori_view_open(store, &view, NULL);
 	version = vl_engine_version(view);
-	code = vl_snapshot_write(version->env, version->os, &version->position, &version->state, &version->commitment, &version->requests,
-				 path, -1, &error);
+	code = vl_snapshot_write(version->env, version->os, &version->position, &version->state, &version->commitment,
+				 &version->requests, path, -1, &error);
 	if (code != VALORI_OK)
 		printf("# %s\n", error.message);
 	valori_view_close(view);
@@ -135,7 +135,8 @@ static void test_sound(void)
 	report = verify(directory, NULL);
 	is_verdict(&report, VALORI_CONSISTENT, "a sound log is consistent");
 	check(report.height == info.height && report.commits == 300 && stores_same(&report.state_root, &root) &&
-	      stores_same(&report.tree_root, &info.tree_root) && report.fault_offset == VALORI_NONE && report.segments == 1,
+		      stores_same(&report.tree_root, &info.tree_root) && report.fault_offset == VALORI_NONE &&
+		      report.segments == 1,
 	      "the report says what was proven");
 	report = expect(directory, 1, &root, 0);
 	is_verdict(&report, VALORI_VERIFIED_STATE, "its state root can be expected");
@@ -155,19 +156,23 @@ static void test_sound(void)
 	options.trace = trace;
 	options.context = &traced;
 	other.size = sizeof(other);
-	check(valori_verify(&options, &other, NULL) == VALORI_OK && traced.count == 300 && stores_same(&traced.tree, &info.tree_root),
+	check(valori_verify(&options, &other, NULL) == VALORI_OK && traced.count == 300 &&
+		      stores_same(&traced.tree, &info.tree_root),
 	      "a trace sees all commits in order, with the tree root after each");
 	options = (valori_verify_options)VALORI_VERIFY_INIT;
 	options.path = directory;
 	options.at = (valori_when){.kind = VALORI_WHEN_ROOT, .root = middle};
-	check(valori_verify(&options, &other, NULL) == VALORI_OK && other.verdict == VALORI_CONSISTENT && stores_same(&other.state_root, &middle),
+	check(valori_verify(&options, &other, NULL) == VALORI_OK && other.verdict == VALORI_CONSISTENT &&
+		      stores_same(&other.state_root, &middle),
 	      "a moment can be asked for by its root");
 	options.at = (valori_when){.kind = VALORI_WHEN_HEIGHT, .value = 5};
-	check(valori_verify(&options, &other, NULL) == VALORI_OK && other.height >= 5 && other.height < 8, "and by its height");
+	check(valori_verify(&options, &other, NULL) == VALORI_OK && other.height >= 5 && other.height < 8,
+	      "and by its height");
 	fd = open(stores_path(directory, "events.log"), O_RDONLY);
 	options = (valori_verify_options)VALORI_VERIFY_INIT;
 	options.fd = fd;
-	check(valori_verify(&options, &other, NULL) == VALORI_OK && other.verdict == VALORI_CONSISTENT && stores_same(&other.state_root, &root),
+	check(valori_verify(&options, &other, NULL) == VALORI_OK && other.verdict == VALORI_CONSISTENT &&
+		      stores_same(&other.state_root, &root),
 	      "a stream can be verified");
 	close(fd);
 	report = verify(stores_path(directory, "nowhere"), NULL);
@@ -223,8 +228,8 @@ static void test_unsound(void)
 		verdict = report.verdict;
 		flips_missed += verdict != VALORI_VERDICT_DAMAGED && !(i < 16 && verdict == 99); /* magic, version */
 		rewrites += report.fault_rewrite;
-		wrong_place += i >= 4096 && (report.fault_offset == VALORI_NONE || report.fault_offset > i || report.fault_event == VALORI_NONE ||
-					     report.fault_event != report.height);
+		wrong_place += i >= 4096 && (report.fault_offset == VALORI_NONE || report.fault_offset > i ||
+					     report.fault_event == VALORI_NONE || report.fault_event != report.height);
 		bytes[i] ^= (uint8_t)(1 << i % 8);
 	}
 	check_u64(flips_missed, 0, "every flipped bit is damage");
@@ -254,8 +259,9 @@ static void test_unsound(void)
 	stores_write(stores_path(directory, "events.log"), bytes, size);
 	report = verify(directory, NULL);
 	is_verdict(&report, VALORI_TAMPERED, "a state root that was forged with right checksums is tampering");
-	check(report.fault_commit == 5 && report.fault_rewrite == 1 && report.commits == 5 && report.fault_path[0] != '\0' &&
-	      report.fault_event == report.height, "the commit is named");
+	check(report.fault_commit == 5 && report.fault_rewrite == 1 && report.commits == 5 &&
+		      report.fault_path[0] != '\0' && report.fault_event == report.height,
+	      "the commit is named");
 	printf("# %s\n", report.sentence);
 	free(bytes);
 	/* A commit taken out, the others numbered as before. */
@@ -276,7 +282,8 @@ static void test_unsound(void)
 }
 
 /* One commit, taken apart and put together again with right checksums. */
-static void forge_one(const char *directory, const uint8_t *log, size_t size, uint32_t events, int request_index, const char *promise)
+static void forge_one(const char *directory, const uint8_t *log, size_t size, uint32_t events, int request_index,
+		      const char *promise)
 {
 	const struct vl_kernels *kernels = vl_cpu_kernels(NULL);
 	struct vl_position position;
@@ -302,7 +309,9 @@ static void forge_one(const char *directory, const uint8_t *log, size_t size, ui
 	vl_commit_finish(bytes + 4096, commit.size, &position, commit.time_ms, events, commit.request_count, kernels);
 	stores_write(stores_path(directory, "events.log"), bytes, size);
 	report = verify(directory, NULL);
-	if (!check((report.verdict == VALORI_TAMPERED || report.verdict == VALORI_VERDICT_DAMAGED) && report.height == 0, "%s", promise))
+	if (!check((report.verdict == VALORI_TAMPERED || report.verdict == VALORI_VERDICT_DAMAGED) &&
+			   report.height == 0,
+		   "%s", promise))
 		printf("# verdict %u: %s\n", report.verdict, report.sentence);
 	valori_log_open(directory, NULL, 0, &reader, NULL);
 	check(valori_log_next(reader, &view, NULL) == VALORI_DAMAGED, "and who reads the log as a stream is told");
@@ -361,7 +370,8 @@ static void test_head(void)
 	stores_write(stores_path(directory, "events.log"), bytes, size);
 	free(bytes);
 	report = verify(directory, NULL);
-	check(report.verdict == VALORI_TAMPERED || report.verdict == VALORI_VERDICT_DAMAGED, "a log that was replaced as a whole does not pass beside its head");
+	check(report.verdict == VALORI_TAMPERED || report.verdict == VALORI_VERDICT_DAMAGED,
+	      "a log that was replaced as a whole does not pass beside its head");
 	printf("# %s\n", report.sentence);
 	stores_remove(directory);
 	stores_remove(other);
@@ -385,19 +395,22 @@ static void test_snapshots(void)
 
 	stores_make(directory);
 	fill(directory, 700, 64 << 10, model, &seed);
-	if (!check(write_snapshot(directory, stores_path(directory, "snapshot.val")), "a view can be written as a snapshot"))
+	if (!check(write_snapshot(directory, stores_path(directory, "snapshot.val")),
+		   "a view can be written as a snapshot"))
 		return;
 	fill(directory, 500, 64 << 10, model, &seed);
 	store = stores_open(directory, VALORI_READ);
 	valori_get_info(store, &info, NULL);
 	root = info.state_root;
-	check(info.snapshot_height != VALORI_NONE && info.replayed == info.height - info.snapshot_height && info.notes[0] == '\0',
+	check(info.snapshot_height != VALORI_NONE && info.replayed == info.height - info.snapshot_height &&
+		      info.notes[0] == '\0',
 	      "a store starts with its snapshot, and replays the tail only");
 	check_u64(model_compare_store(model, store), 0, "and has the whole state");
 	valori_close(store, NULL);
 	report = verify(directory, NULL);
 	is_verdict(&report, VALORI_CONSISTENT, "log and snapshot agree");
-	check(report.snapshot_used == 2 && report.segments > 1 && report.base_height == 0, "the snapshot was compared at its commit");
+	check(report.snapshot_used == 2 && report.segments > 1 && report.base_height == 0,
+	      "the snapshot was compared at its commit");
 	report = verify(stores_path(directory, "snapshot.val"), NULL);
 	is_verdict(&report, VALORI_CONSISTENT, "a snapshot alone is consistent");
 	check(report.is_snapshot == 1 && report.height == info.snapshot_height, "and says which moment it is of");
@@ -406,7 +419,8 @@ static void test_snapshots(void)
 	unlink(stores_path(directory, "events-00000000000000000000.log"));
 	report = verify(directory, NULL);
 	is_verdict(&report, VALORI_CONSISTENT, "a trimmed log is consistent with its snapshot");
-	check(report.snapshot_used == 1 && report.base_height > 0 && stores_same(&report.state_root, &root), "which is the base of its state");
+	check(report.snapshot_used == 1 && report.base_height > 0 && stores_same(&report.state_root, &root),
+	      "which is the base of its state");
 	report = expect(directory, 1, &root, 0);
 	is_verdict(&report, VALORI_VERIFIED_STATE, "its state can be verified");
 	report = expect(directory, 2, &info.tree_root, info.commits);
@@ -422,7 +436,8 @@ static void test_snapshots(void)
 
 	options = stores_options(directory, VALORI_READ);
 	options.snapshot = "";
-	check(valori_open(&options, &store, &error) == VALORI_UNKNOWABLE, "a trimmed store cannot be opened without its snapshot");
+	check(valori_open(&options, &store, &error) == VALORI_UNKNOWABLE,
+	      "a trimmed store cannot be opened without its snapshot");
 	options.snapshot = NULL;
 	options.at = (valori_when){.kind = VALORI_WHEN_HEIGHT, .value = 3};
 	check(valori_open(&options, &store, &error) == VALORI_UNKNOWABLE, "nor at a moment that was trimmed away");
@@ -439,7 +454,8 @@ static void test_snapshots(void)
 	check_u64(missed, 0, "a flipped bit in the snapshot is damage");
 	bytes[100] ^= 1;
 	stores_write(stores_path(directory, "snapshot.val"), bytes, size);
-	check(valori_open(&(valori_options){.size = sizeof(valori_options), .log = directory}, &store, &error) == VALORI_DAMAGED,
+	check(valori_open(&(valori_options){.size = sizeof(valori_options), .log = directory}, &store, &error) ==
+		      VALORI_DAMAGED,
 	      "a trimmed store with a damaged snapshot is damaged");
 	free(bytes);
 	stores_remove(directory);
@@ -465,7 +481,8 @@ static void test_useless_snapshots(void)
 	write_snapshot(fork, stores_path(directory, "snapshot.val"));
 	store = stores_open(directory, VALORI_READ);
 	valori_get_info(store, &info, NULL);
-	check(info.snapshot_height == VALORI_NONE && info.replayed == info.height && strstr(info.notes, "not used") != NULL,
+	check(info.snapshot_height == VALORI_NONE && info.replayed == info.height &&
+		      strstr(info.notes, "not used") != NULL,
 	      "a snapshot of a fork is not used, and it is said");
 	check_u64(model_compare_store(model, store), 0, "the log alone gives the state");
 	valori_close(store, NULL);
@@ -485,16 +502,19 @@ static void test_useless_snapshots(void)
 	write_snapshot(directory, stores_path(directory, "snapshot.val"));
 	unlink(stores_path(directory, "events.log"));
 	store = stores_open(directory, VALORI_WRITE);
-	check(store != NULL && model_compare_store(model, store) == 0, "a snapshot that has all goes on without its log");
+	check(store != NULL && model_compare_store(model, store) == 0,
+	      "a snapshot that has all goes on without its log");
 	valori_close(store, NULL);
 	fill(directory, 30, 0, model, &seed);
 	store = stores_open(directory, VALORI_WRITE);
 	valori_get_info(store, &info, NULL);
-	check(model_compare_store(model, store) == 0 && info.base_height > 0 && info.commits == 90, "and the new log goes on from it");
+	check(model_compare_store(model, store) == 0 && info.base_height > 0 && info.commits == 90,
+	      "and the new log goes on from it");
 	valori_close(store, NULL);
 	unlink(stores_path(directory, "events.log"));
 	store = NULL;
-	check(valori_open(&(valori_options){.size = sizeof(valori_options), .log = directory}, &store, NULL) == VALORI_MISSING,
+	check(valori_open(&(valori_options){.size = sizeof(valori_options), .log = directory}, &store, NULL) ==
+		      VALORI_MISSING,
 	      "a snapshot that lacks acknowledged commits does not stand in for the log");
 	stores_remove(directory);
 	stores_remove(fork);
@@ -531,7 +551,8 @@ static void test_damaged_hits(void)
 	for (unsigned i = 0; i < MODEL_DIM; i++)
 		vl_put32(vector + 4 * i, (uint32_t)draft.vector[i]);
 	for (at = 0; at + sizeof(vector) <= size; at++) {
-		bool is_here = memcmp(bytes + at, vector, sizeof(vector)) == 0 || memcmp(bytes + at, "unmistakable 19", 15) == 0;
+		bool is_here = memcmp(bytes + at, vector, sizeof(vector)) == 0 ||
+			       memcmp(bytes + at, "unmistakable 19", 15) == 0;
 
 		if (!is_here)
 			continue;
