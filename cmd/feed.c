@@ -10,7 +10,7 @@
 #include "bytes.h"
 #include "names.h"
 
-enum { FEED_SLOTS = 3, FEED_FAULTS_MAX = 4096 /* in one batch: so many messages are kept at most */ };
+enum { FEED_FAULTS_MAX = 4096 /* in one batch: so many messages are kept at most */ };
 
 enum slot_state { SLOT_FREE, SLOT_FULL, SLOT_TAKEN };
 

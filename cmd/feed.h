@@ -12,6 +12,9 @@
 
 #include "rows.h"
 
+/* Enough that a sync is shared by some megabytes when rows come faster than the disk takes them. */
+enum { FEED_SLOTS = 8 };
+
 struct feed_options {
 	uint32_t dim;           /* 0: not known yet: that of the first vector */
 	uint32_t batch_rows;    /* a batch ends with this many rows, */

@@ -52,32 +52,18 @@ static int fail_commit(const struct rows *rows, const struct feed_batch *batch, 
 	return is_row ? TOOL_USAGE : status;
 }
 
-/* Commits the batch; rows that only the store can refuse are left out if that was asked for. */
-static int commit_batch(struct ingest *run, const struct rows *rows, struct feed_batch *batch, valori_receipt *receipt)
+/* The batch was refused: the row that only the store can refuse is left out if that was asked for. */
+static int leave_out_row(struct ingest *run, const struct rows *rows, struct feed_batch *batch, valori_error *error)
 {
-	size_t count = valori_batch_count(batch->ops);
-	valori_error error;
+	const struct feed_row *row;
 
-	if (count > run->ids_capacity) {
-		free(run->ids);
-		run->ids_capacity = 2 * count;
-		run->ids = tool_alloc(run->ids_capacity, sizeof(*run->ids));
-	}
-	while (valori_commit(run->store, batch->ops, receipt, run->ids, &error) != VALORI_OK) {
-		const struct feed_row *row;
-
-		if (!run->feed.skip_bad || !is_row_fault(batch, &error))
-			return fail_commit(rows, batch, &error);
-		row = &batch->rows[error.event];
-		valori_batch_skip(batch->ops, error.event);
-		feed_blame(rows, row, &error);
-		tool_warn("%s", error.message);
-		put_reject(run, batch, row);
-	}
-	if (receipt->commit != VALORI_NONE) {
-		run->commits++;
-		run->events += receipt->event_count;
-	}
+	if (!run->feed.skip_bad || !is_row_fault(batch, error))
+		return fail_commit(rows, batch, error);
+	row = &batch->rows[error->event];
+	valori_batch_skip(batch->ops, error->event);
+	feed_blame(rows, row, error);
+	tool_warn("%s", error->message);
+	put_reject(run, batch, row);
 	return TOOL_OK;
 }
 
@@ -112,14 +98,19 @@ static void print_answer(const struct ingest *run, const struct feed_row *row, u
 }
 
 /* An id on standard output is the acknowledgement: it is printed when its commit is durable, and flushed. */
-static int answer_batch(struct ingest *run, const struct feed_batch *batch, const valori_receipt *receipt)
+static int answer_batch(struct ingest *run, const struct feed_batch *batch, const uint64_t *ids,
+			const valori_receipt *receipt)
 {
 	size_t count = valori_batch_count(batch->ops);
 
+	if (receipt->commit != VALORI_NONE) {
+		run->commits++;
+		run->events += receipt->event_count;
+	}
 	for (size_t i = 0; i < count; i++) {
-		if (batch->rows[i].number == VALORI_NONE || run->ids[i] == VALORI_NONE)
+		if (batch->rows[i].number == VALORI_NONE || ids[i] == VALORI_NONE)
 			continue;
-		print_answer(run, &batch->rows[i], run->ids[i], receipt);
+		print_answer(run, &batch->rows[i], ids[i], receipt);
 		run->rows++;
 	}
 	if (fflush(stdout) == 0)
@@ -129,29 +120,111 @@ static int answer_batch(struct ingest *run, const struct feed_batch *batch, cons
 	return TOOL_SYSTEM; /* tool_finish says so */
 }
 
-static int take_batch(struct ingest *run, struct rows *rows, struct feed *feed, struct feed_batch *batch)
+static bool has_ops(const struct feed_batch *batch)
 {
-	valori_receipt receipt;
+	return batch->ops != NULL && valori_batch_count(batch->ops) != 0;
+}
+
+/* ---- several batches, each a commit, with one sync ---- */
+
+struct group {
+	struct feed_batch *batches[FEED_SLOTS];
+	size_t count;
+};
+
+/* Room for the ids of all batches; ids[i] is where those of batch i go. */
+static void place_ids(struct ingest *run, const struct group *group, uint64_t *ids[FEED_SLOTS])
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < group->count; i++)
+		count += valori_batch_count(group->batches[i]->ops);
+	if (count > run->ids_capacity) {
+		free(run->ids);
+		run->ids_capacity = 2 * count;
+		run->ids = tool_alloc(run->ids_capacity, sizeof(*run->ids));
+	}
+	count = 0;
+	for (size_t i = 0; i < group->count; i++) {
+		ids[i] = run->ids + count;
+		count += valori_batch_count(group->batches[i]->ops);
+	}
+}
+
+/* Commits batches that all have operations, in order. */
+static int commit_group(struct ingest *run, const struct rows *rows, const struct group *group)
+{
+	valori_batch *ops[FEED_SLOTS];
+	valori_receipt receipts[FEED_SLOTS];
+	uint64_t *ids[FEED_SLOTS];
+	size_t done, first = 0;
 	int status = TOOL_OK;
 
-	if (batch->code > VALORI_END) {
-		report_faults(run, batch);
-		status = tool_fail(&batch->error);
-		return batch->is_row_fault ? TOOL_USAGE : status;
-	}
-	if (batch->ops != NULL && valori_batch_count(batch->ops) != 0) {
-		if (run->store == NULL) {
-			status = ingest_open(run, batch->dim);
-			if (status != TOOL_OK)
-				return status;
-			feed_set_store(feed, run->store);
+	place_ids(run, group, ids);
+	for (size_t i = 0; i < group->count; i++)
+		ops[i] = group->batches[i]->ops;
+	while (status == TOOL_OK && first < group->count) {
+		valori_error error;
+		valori_code code = valori_commit_many(run->store, ops + first, group->count - first, receipts,
+						      ids + first, &done, &error);
+
+		for (size_t i = 0; status == TOOL_OK && i < done; i++) {
+			status = report_faults(run, group->batches[first + i]);
+			if (status == TOOL_OK)
+				status = answer_batch(run, group->batches[first + i], ids[first + i], &receipts[i]);
 		}
-		status = commit_batch(run, rows, batch, &receipt);
+		first += done;
+		if (code != VALORI_OK && status == TOOL_OK)
+			status = leave_out_row(run, rows, group->batches[first], &error);
 	}
+	return status;
+}
+
+/* What came without operations: faults to report, or the end. */
+static int take_empty(struct ingest *run, const struct feed_batch *batch)
+{
+	int status = report_faults(run, batch);
+
+	if (status != TOOL_OK || batch->code <= VALORI_END)
+		return status;
+	status = tool_fail(&batch->error);
+	return batch->is_row_fault ? TOOL_USAGE : status;
+}
+
+/* A batch that ends in a fault is not committed. */
+static bool is_committed(const struct feed_batch *batch)
+{
+	return has_ops(batch) && batch->code <= VALORI_END;
+}
+
+/* Commits batch and what is ready behind it. *is_over: the feeder has no more. */
+static int take_batches(struct ingest *run, struct rows *rows, struct feed *feed, struct feed_batch *batch,
+			bool *is_over)
+{
+	struct group group = {.count = 0};
+	struct feed_batch *last;
+	int status = TOOL_OK;
+
+	if (is_committed(batch) && run->store == NULL) {
+		status = ingest_open(run, batch->dim);
+		feed_set_store(feed, run->store);
+	}
+	while (batch != NULL && is_committed(batch)) {
+		group.batches[group.count++] = batch;
+		*is_over = batch->code != VALORI_OK;
+		batch = group.count < FEED_SLOTS && !*is_over ? feed_take(feed, 0) : NULL;
+	}
+	last = batch;
 	if (status == TOOL_OK)
-		status = report_faults(run, batch);
-	if (status == TOOL_OK && batch->ops != NULL && valori_batch_count(batch->ops) != 0)
-		status = answer_batch(run, batch, &receipt);
+		status = commit_group(run, rows, &group);
+	if (last != NULL) {
+		*is_over = last->code != VALORI_OK;
+		if (status == TOOL_OK)
+			status = take_empty(run, last);
+		feed_return(feed, last);
+	}
+	for (size_t i = 0; i < group.count; i++)
+		feed_return(feed, group.batches[i]);
 	return status;
 }
 
@@ -185,9 +258,7 @@ static int feed_rows(struct ingest *run, struct rows *rows, struct feed *feed, b
 			tool_progress("%s: %llu rows committed", rows_name(rows), (unsigned long long)run->rows);
 		if (batch == NULL)
 			continue;
-		*is_over = batch->code != VALORI_OK;
-		status = take_batch(run, rows, feed, batch);
-		feed_return(feed, batch);
+		status = take_batches(run, rows, feed, batch, is_over);
 	}
 	feed_halt(feed);
 	return status;
