@@ -1,10 +1,33 @@
 /* store.c - opening a store to read it. */
 #include "store.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+bool store_is_stream(const char *path)
+{
+	struct stat status;
+
+	return strcmp(path, "-") == 0 ||
+	       (stat(path, &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode));
+}
+
+int store_open_stream(const char *path, const char **out_name)
+{
+	int fd = STDIN_FILENO;
+
+	*out_name = "standard input";
+	if (strcmp(path, "-") == 0)
+		return fd;
+	*out_name = path;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		tool_trouble(TOOL_SYSTEM, "%s: %s", path, tool_errno());
+	return fd;
+}
 
 /* Does this commit lie after the moment? */
 static bool is_past(const valori_when *at, const valori_commit_view *commit)
@@ -24,7 +47,7 @@ static bool is_reached(const valori_when *at, const valori_info *info)
 
 /* Commits from the stream into the store, up to the moment. A stream cannot be asked for the last commit with a root: the
  * first one counts. */
-static int replicate_all(valori *store, valori_log *log, const valori_when *at)
+static int replicate_all(valori *store, valori_log *log, const valori_when *at, const char *name)
 {
 	valori_info info = {.size = sizeof info};
 	valori_commit_view commit;
@@ -40,7 +63,7 @@ static int replicate_all(valori *store, valori_log *log, const valori_when *at)
 		if (at->kind == VALORI_WHEN_ROOT && memcmp(&commit.state_root, &at->root, sizeof at->root) == 0)
 			break;
 		if (tool_progress_due())
-			tool_progress("standard input: %llu events read",
+			tool_progress("%s: %llu events read", name,
 				      (unsigned long long)(commit.first_event + commit.event_count));
 	}
 	if (code != VALORI_OK && code != VALORI_END)
@@ -48,7 +71,7 @@ static int replicate_all(valori *store, valori_log *log, const valori_when *at)
 	if (valori_flush(store, &error) != VALORI_OK || valori_get_info(store, &info, &error) != VALORI_OK)
 		return tool_fail(&error);
 	if (!is_reached(at, &info))
-		return tool_trouble(TOOL_NO, "standard input: ends at height %llu, before the moment asked for",
+		return tool_trouble(TOOL_NO, "%s: ends at height %llu, before the moment asked for", name,
 				    (unsigned long long)info.height);
 	return TOOL_OK;
 }
@@ -59,9 +82,12 @@ static int open_stream(const struct store_source *source, valori **out)
 	valori_log_info info = {.size = sizeof info};
 	valori_log *log = NULL;
 	valori_error error;
-	int status;
+	const char *name;
+	int fd = store_open_stream(source->log, &name), status;
 
-	if (valori_log_open_fd(STDIN_FILENO, "standard input", &log, &error) != VALORI_OK ||
+	if (fd < 0)
+		return TOOL_SYSTEM;
+	if (valori_log_open_fd(fd, name, &log, &error) != VALORI_OK ||
 	    valori_log_get_info(log, &info, &error) != VALORI_OK) {
 		status = tool_fail(&error);
 		goto end;
@@ -73,13 +99,15 @@ static int open_stream(const struct store_source *source, valori **out)
 		status = tool_fail_open(options.snapshot, &error);
 		goto end;
 	}
-	status = replicate_all(*out, log, &source->at);
+	status = replicate_all(*out, log, &source->at, name);
 	if (status != TOOL_OK) {
 		valori_close(*out, NULL);
 		*out = NULL;
 	}
 end:
 	valori_log_close(log);
+	if (fd != STDIN_FILENO)
+		close(fd);
 	return status;
 }
 
@@ -90,7 +118,7 @@ int store_open_read(const struct store_source *source, valori **out)
 	valori_error error;
 
 	*out = NULL;
-	if (source->log != NULL && strcmp(source->log, "-") == 0)
+	if (source->log != NULL && store_is_stream(source->log))
 		return open_stream(source, out);
 	options.flags = VALORI_READ | source->flags;
 	options.log = source->log;

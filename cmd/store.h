@@ -1,5 +1,5 @@
 /*
- * store.h - opening a store to read it: by its path, from a snapshot alone, or from a log stream on standard input.
+ * store.h - opening a store to read it: by its path, from a snapshot alone, or from a log stream.
  */
 #ifndef STORE_H
 #define STORE_H
@@ -7,11 +7,16 @@
 #include "tool.h"
 
 struct store_source {
-	const char *log; /* path, "-" for a stream on standard input, or NULL: the snapshot alone */
+	const char *log; /* path, maybe of a stream, or NULL: the snapshot alone */
 	const char *snapshot, *archive;
 	uint32_t flags; /* VALORI_NO_VECTORS or 0 */
 	valori_when at;
 };
+
+/* Is path "-", or something that can only be read through once: a FIFO, a terminal, a device? */
+bool store_is_stream(const char *path);
+/* Its descriptor, or -1 after a message. *out_name is what messages call it. */
+int store_open_stream(const char *path, const char **out_name);
 
 /* TOOL_OK, or a status after a message. Notes about how it was opened are warnings. */
 int store_open_read(const struct store_source *source, valori **out);

@@ -132,8 +132,7 @@ static int status_of(valori_code code)
 	return TOOL_SYSTEM;
 }
 
-/* What errno says, in the grammar of our messages. */
-static const char *errno_text(void)
+const char *tool_errno(void)
 {
 	static char text[128];
 
@@ -178,7 +177,7 @@ int tool_finish(int status)
 	failed |= fflush(stdout) != 0;
 	failed |= fclose(stdout) != 0;
 	if (failed) {
-		tool_trouble(TOOL_SYSTEM, "standard output: %s", errno_text());
+		tool_trouble(TOOL_SYSTEM, "standard output: %s", tool_errno());
 		return status <= TOOL_NO ? TOOL_SYSTEM : status;
 	}
 	return status;
@@ -930,7 +929,7 @@ int tool_output_open(struct tool_output *output, const char *path)
 		}
 	}
 	if (output->file == NULL) {
-		tool_trouble(TOOL_SYSTEM, "%s: %s", path, errno_text());
+		tool_trouble(TOOL_SYSTEM, "%s: %s", path, tool_errno());
 		if (fd < 0) {
 			free(output->temporary); /* not ours to remove */
 			output->temporary = NULL;
@@ -955,7 +954,7 @@ int tool_output_commit(struct tool_output *output)
 	if (output->temporary != NULL)
 		failed = failed || rename(output->temporary, output->path) != 0 || sync_directory(output->path) != 0;
 	if (failed)
-		tool_trouble(TOOL_SYSTEM, "%s: %s", output->path, errno_text());
+		tool_trouble(TOOL_SYSTEM, "%s: %s", output->path, tool_errno());
 	tool_output_abandon(output);
 	return failed ? TOOL_SYSTEM : TOOL_OK;
 }

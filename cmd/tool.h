@@ -110,6 +110,8 @@ int tool_trouble(int status, const char *format, ...) __attribute__((format(prin
 void tool_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* With -v only. */
 void tool_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* What errno says, in the grammar of messages. */
+const char *tool_errno(void);
 /* Says what error says; returns the exit status of its code. */
 int tool_fail(const valori_error *error);
 /* The same after an open of path: that it is not there is TOOL_SYSTEM, anything else not found in it is TOOL_NO. */

@@ -51,7 +51,7 @@ struct replay {
 	const char *path, *archive, *key, *collection;
 	valori_when from, to;
 	uint64_t id; /* VALORI_NONE: of all */
-	bool no_vectors, state, follow, as_log;
+	bool no_vectors, state, follow, as_log, is_stream;
 
 	valori_log *log;
 	valori_log_info info;
@@ -65,11 +65,6 @@ struct replay {
 	uint64_t height; /* behind the last commit that was read */
 };
 
-static bool is_stream(const struct replay *replay)
-{
-	return strcmp(replay->path, "-") == 0;
-}
-
 static bool has_history(const struct replay *replay)
 {
 	return replay->id != VALORI_NONE || replay->key != NULL;
@@ -80,7 +75,7 @@ static bool has_history(const struct replay *replay)
 /* What cannot be searched beforehand is judged commit by commit. */
 static bool is_live(const struct replay *replay)
 {
-	return is_stream(replay) || replay->follow;
+	return replay->is_stream || replay->follow;
 }
 
 static bool is_before(const struct replay *replay, const valori_commit_view *commit)
@@ -142,7 +137,7 @@ static int skip_to_start(struct replay *replay)
 {
 	valori_error error;
 
-	if (replay->from.kind != VALORI_WHEN_HEIGHT || is_stream(replay) || has_history(replay) || replay->collection ||
+	if (replay->from.kind != VALORI_WHEN_HEIGHT || replay->is_stream || has_history(replay) || replay->collection ||
 	    !replay->as_log)
 		return TOOL_OK;
 	return valori_log_seek(replay->log, replay->from.value, &error) == VALORI_OK ? TOOL_OK : tool_fail(&error);
@@ -155,7 +150,7 @@ static void learn_older_names(struct replay *replay)
 	valori *store = NULL;
 	valori_view *view = NULL;
 
-	if (replay->info.base_event == 0 || is_stream(replay) || replay->as_log)
+	if (replay->info.base_event == 0 || replay->is_stream || replay->as_log)
 		return;
 	options.flags = VALORI_READ | VALORI_NO_VECTORS;
 	options.log = replay->path;
@@ -400,11 +395,16 @@ static int replay_events(struct replay *replay)
 	int status;
 
 	replay->info.size = sizeof replay->info;
-	if (is_stream(replay))
-		code = valori_log_open_fd(STDIN_FILENO, "standard input", &replay->log, &error);
-	else
+	if (replay->is_stream) {
+		int fd = store_open_stream(replay->path, &replay->path);
+
+		if (fd < 0)
+			return TOOL_SYSTEM;
+		code = valori_log_open_fd(fd, replay->path, &replay->log, &error);
+	} else {
 		code = valori_log_open(replay->path, replay->archive, replay->follow ? VALORI_LOG_FOLLOW : 0,
 				       &replay->log, &error);
+	}
 	if (code != VALORI_OK)
 		return tool_fail_open(replay->path, &error);
 	if (valori_log_get_info(replay->log, &replay->info, &error) != VALORI_OK)
@@ -465,6 +465,7 @@ int main(int argc, char **argv)
 		tool_usage("%s: one log at a time", argv[optind + 1]);
 	if (argc > optind)
 		replay.path = argv[optind];
+	replay.is_stream = store_is_stream(replay.path);
 	replay.as_log = replay.as_log && !tool_json && !replay.state;
 	if (replay.as_log && (has_history(&replay) || replay.collection != NULL))
 		tool_usage("--output: a log stream has whole commits: --id, --key and --collection need --json");

@@ -1,4 +1,5 @@
 /* valori-verify - proves that an event log, a snapshot, or both against each other are what they should be. */
+#include "store.h"
 #include "upstream.h"
 
 #include <stdlib.h>
@@ -294,9 +295,11 @@ static int verify_upstream(const struct question *question, const char *path, co
 
 static int verify(struct question *question, const char *path, const char *report_path)
 {
+	valori_verify_options *options = &question->options;
 	valori_verify_report report = {.size = sizeof report};
 	valori_error error;
 	char *upstream = upstream_find(path);
+	valori_code code;
 
 	if (upstream != NULL) {
 		int status = verify_upstream(question, upstream, report_path);
@@ -304,16 +307,23 @@ static int verify(struct question *question, const char *path, const char *repor
 		free(upstream);
 		return status;
 	}
-	question->name = strcmp(path, "-") == 0 ? "standard input" : path;
-	question->options.path = strcmp(path, "-") == 0 ? NULL : path;
-	question->options.fd = strcmp(path, "-") == 0 ? STDIN_FILENO : -1;
-	question->options.name = question->name;
-	question->options.trace = question->trace ? print_commit : NULL;
-	question->options.progress = report_progress;
-	question->options.context = question;
-	if (valori_verify(&question->options, &report, &error) != VALORI_OK)
-		return tool_fail_open(path, &error);
-	return answer(question, &report, report_path);
+	question->name = path;
+	options->path = path;
+	options->fd = -1;
+	if (store_is_stream(path)) {
+		options->path = NULL;
+		options->fd = store_open_stream(path, &question->name);
+		if (options->fd < 0)
+			return TOOL_SYSTEM;
+	}
+	options->name = question->name;
+	options->trace = question->trace ? print_commit : NULL;
+	options->progress = report_progress;
+	options->context = question;
+	code = valori_verify(options, &report, &error);
+	if (options->fd > STDIN_FILENO)
+		close(options->fd);
+	return code == VALORI_OK ? answer(question, &report, report_path) : tool_fail_open(path, &error);
 }
 
 int main(int argc, char **argv)
