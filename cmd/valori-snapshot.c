@@ -182,8 +182,6 @@ static int write_snapshot(struct work *work)
 	valori_error error;
 	int status;
 
-	if (work->trim)
-		source.archive = NULL; /* there they go to, not come from */
 	if (work->snapshot_named && access(work->snapshot, F_OK) == 0)
 		source.snapshot = work->snapshot;
 	status = store_open_read(&source, &store);

@@ -146,6 +146,8 @@ load helper
 	printf '[1,2]\n[1,2,3]\n' >q
 	run -2 --separate-stderr valori-search -l s q
 	[[ $stderr == "valori-search: q: line 2: "*3*2* ]]
+	run -2 --separate-stderr valori-search -l s -e '{"op":"upsert","key":"k1","vector":[1,2]}'
+	[[ $stderr == "valori-search: --query: line 1: not a vector to search for" ]]
 	for bad in '[1]' '[1,"x"]' '[1,' '{}' '[1,1e999]' '[40000,0]' '[32767,32767]' '{"op":"delete","id":1}' 'x'; do
 		run -2 --separate-stderr valori-search -l s -e "$bad"
 		[ -n "$stderr" ] || fail "$bad"

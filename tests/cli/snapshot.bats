@@ -59,6 +59,14 @@ load helper
 	[ "$(stat -c '%i %Y' s/snapshot.val)" != "$before" ]
 }
 
+@test "--if-newer --trim: nothing to write is no reason not to trim" {
+	store s 40 4
+	valori-snapshot -l s
+	run -0 --separate-stderr valori-snapshot -v -l s --if-newer --trim
+	[[ $stderr == *"the log now begins at event 40"* ]]
+	[ "$(state s base_height)" = 40 ]
+}
+
 @test "--at: the state as it was" {
 	store s 40 4
 	valori-snapshot -l s --at 20 -o early
