@@ -263,6 +263,7 @@ static int answer(const struct question *question, const valori_verify_report *r
 		print_json(stdout, question, report);
 	else if (!tool_quiet)
 		print_text(question, report, word);
+	fflush(stdout); /* the verdict comes before the reason; what fails here is said at the end */
 	if (status != TOOL_OK && report->sentence[0] != '\0')
 		tool_trouble(status, "%s", report->sentence);
 	if (report_path != NULL) {

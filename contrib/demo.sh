@@ -53,7 +53,8 @@ show valori-snapshot -v -l "$store" --trim
 show valori-verify "$store"
 
 say "Ingest the rest, and kill -9 in the middle"
-valori-ingest --batch 1 --source demo --resume -l "$store" all.ndjson > acknowledged 2> killed &
+: > acknowledged
+valori-ingest --batch 1 --source demo --resume -l "$store" all.ndjson >> acknowledged 2> killed &
 writer=$!
 while kill -0 $writer 2>/dev/null && [ "$(wc -l < acknowledged)" -lt 300 ]; do :; done
 kill -9 $writer 2>/dev/null || die "the ingest was over before it could be killed"
