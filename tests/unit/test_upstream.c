@@ -633,10 +633,24 @@ static void test_order(void)
 	up_event(&file, &event, -1, NULL);
 	outcome = read_buf(&file.bytes);
 	check(outcome.report.verdict == VALORI_UPSTREAM_REFUSED && outcome.report.fault_entry == 7 && outcome.events == 6 &&
-		      outcome.report.reordered == 3,
-	      "an event whose turn never comes is refused, and named");
+		      outcome.report.reordered == 3 && outcome.report.state_version == 6,
+	      "an event whose turn never comes is refused, named, and changes nothing");
 	up_end(&file);
 	up_end(&twin);
+
+	/* What follows in the batch waits with it. */
+	up_begin(&file, 4, 4, 0, NULL);
+	up_insert_number(&event, 1, 0);
+	up_event(&file, &event, -1, NULL);
+	up_delete(&event, VL_UP_DELETE, 1);
+	up_event(&file, &event, -1, NULL);
+	up_insert_number(&event, 0, 0);
+	up_event(&file, &event, -1, NULL);
+	outcome = read_buf(&file.bytes);
+	check(outcome.report.verdict == VALORI_UPSTREAM_INTACT && outcome.events == 3 && outcome.report.reordered == 2 &&
+		      outcome.report.record_active == 1,
+	      "a deletion behind an insert that came too early waits, too");
+	up_end(&file);
 
 	/* An id given out before. */
 	up_begin(&file, 4, 4, 0, NULL);
@@ -647,10 +661,12 @@ static void test_order(void)
 	outcome = read_buf(&file.bytes);
 	check(outcome.report.verdict == VALORI_UPSTREAM_REFUSED && outcome.report.fault_entry == 2, "an id given out twice is refused");
 	/* An altered entry that also contradicts the state is called altered. */
-	file.bytes.data[file.starts[1] + 1] ^= 1;
+	file.bytes.data[file.starts[1] + 44] ^= 2;
 	fix_crc(&file, 1);
 	outcome = read_buf(&file.bytes);
-	check(outcome.report.verdict == VALORI_UPSTREAM_ALTERED, "a broken chain outweighs that");
+	check(outcome.report.verdict == VALORI_UPSTREAM_ALTERED && strstr(outcome.report.sentence, "next one;") == NULL &&
+		      strstr(outcome.report.sentence, "altered") != NULL,
+	      "a broken chain outweighs that");
 	up_end(&file);
 	vl_buf_free(&event);
 }
@@ -1052,6 +1068,26 @@ static void test_old_wal(void)
 	up_end(&log);
 }
 
+static void test_misplaced(void)
+{
+	static const int32_t vector[4] = {1, 2, 3, 4};
+	struct up_snap snap = {7, 4, NULL};
+	struct vl_buf bytes;
+	struct outcome outcome;
+
+	vl_buf_init(&bytes, &up_env);
+	snap.out = &bytes;
+	up_snap_begin(&snap, 2, 2, 0, 0);
+	for (uint32_t i = 0; i < 2; i++)
+		up_snap_record(&snap, 1 - i, 0, vector, 0, NULL, 0, VL_UP_NIL, VL_UP_NIL);
+	vl_buf_put32(&bytes, 0);
+	vl_buf_put32(&bytes, 0);
+	up_snap_end(&snap, up_no_heads, 0);
+	outcome = read_buf(&bytes);
+	check(outcome.report.verdict == VALORI_UPSTREAM_UNREADABLE && outcome.events == 0, "a record in another's place is no snapshot");
+	vl_buf_free(&bytes);
+}
+
 /* ---- a log in which everything happens that can ---- */
 
 static void make_messy(struct up_file *file)
@@ -1243,6 +1279,67 @@ static void test_lengths(void)
 	check_u64(wrong, 0, "lengths that promise more than there is are not believed");
 }
 
+/* Numbers that are longer than needed, or larger than what they stand for: nobody writes them. */
+static void test_numbers(void)
+{
+	static const struct {
+		uint8_t bytes[16];
+		size_t size;
+		const char *why;
+	} bad[] = {{{VL_UP_DELETE, 251, 250, 0}, 4, "an id of two bytes that fits into one"},
+		   {{VL_UP_DELETE, 252, 255, 255, 0, 0}, 6, "one of four that fits into two"},
+		   {{VL_UP_DELETE, 253, 255, 255, 255, 255, 0, 0, 0, 0}, 10, "one of eight that fits into four"},
+		   {{VL_UP_DELETE, 253, 0, 0, 0, 0, 1, 0, 0, 0}, 10, "an id above 2^32"},
+		   {{VL_UP_DELETE, 254}, 2, "one of sixteen bytes"},
+		   {{VL_UP_CREATE_NODE, 0, 7, 0}, 4, "a kind of node above 6"},
+		   {{VL_UP_CREATE_EDGE, 0, 0, 0, 9}, 5, "a kind of edge above 8"},
+		   {{VL_UP_CREATE_NODE, 0, 0, 2}, 4, "an option that is neither 0 nor 1"},
+		   {{VL_UP_TYPES}, 1, "an event of the next kind"},
+		   {{VL_UP_AUTO_INSERT, 0, 2, 1, 'x', 0}, 6, "two lengths of metadata that differ"},
+		   {{VL_UP_SET_META, 1, 0xff, 0}, 4, "a text that is not UTF-8"}};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct vl_upstream_event event;
+		size_t used;
+
+		check(vl_upstream_wal_event(2, bad[i].bytes, sizeof(bad[i].bytes), false, &event, &used) == VL_UP_BAD,
+		      "no event: %s", bad[i].why);
+		/* The unused bytes behind it are zeros: not what stops the reading. */
+		if (vl_upstream_wal_event(2, bad[i].bytes, bad[i].size, false, &event, &used) != VL_UP_BAD)
+			check(false, "and that is seen before its end");
+	}
+}
+
+static void test_more_wals(void)
+{
+	struct up_file file;
+	struct outcome outcome;
+	struct vl_buf *out = &file.bytes;
+
+	up_begin_wal(&file, 2);
+	up_insert_number(out, 5, 0);
+	up_number(out, 0);
+	vl_buf_put(out, "\377\377\377", 3);
+	outcome = read_buf(out);
+	check(outcome.report.verdict == VALORI_UPSTREAM_UNREADABLE || outcome.report.verdict == VALORI_UPSTREAM_REFUSED,
+	      "a WAL that begins with record 5");
+	out->size -= 3;
+	up_delete(out, VL_UP_DELETE, 3);
+	up_number(out, 0);
+	outcome = read_buf(out);
+	check(outcome.report.verdict == VALORI_UPSTREAM_REFUSED && outcome.report.fault_entry == 1, "is refused");
+	up_end(&file);
+	up_begin_wal(&file, 2);
+	up_delete(out, VL_UP_DELETE, 3);
+	up_number(out, 0);
+	vl_buf_put(out, "\377\377\377", 3);
+	outcome = read_buf(out);
+	check(outcome.report.verdict == VALORI_UPSTREAM_REFUSED && outcome.report.fault_entry == 1 &&
+		      outcome.report.fault_offset == 16,
+	      "and nothing behind what was refused is looked at");
+	up_end(&file);
+}
+
 static void test_memory(void)
 {
 	struct up_file file;
@@ -1319,6 +1416,9 @@ static void test_disk(void)
 	check(file != NULL && fputs("something else", file) >= 0 && fclose(file) == 0, "a file with such a name");
 	outcome = read_path("rotated.db", NULL);
 	check(outcome.report.verdict == VALORI_UPSTREAM_INTACT && outcome.report.segments == 3, "and other content is left alone");
+	link("rotated.db", "rotated.log.0000013");
+	outcome = read_path("rotated.db", NULL);
+	check(outcome.report.verdict == VALORI_UPSTREAM_INTACT && outcome.report.segments == 3, "and so is what is no older segment");
 
 	check(valori_upstream_recognise("demo.log", &kind, NULL) == VALORI_OK && kind == VALORI_UPSTREAM_LOG, "a log");
 	check(valori_upstream_recognise("wal_v1_inserts.wal", &kind, NULL) == VALORI_OK && kind == VALORI_UPSTREAM_WAL, "a WAL");
@@ -1387,10 +1487,13 @@ int main(int argc, char **argv)
 	test_old_snapshots();
 	test_container();
 	test_holes();
+	test_misplaced();
 	test_old_wal();
 	test_messy();
 	test_forged();
 	test_lengths();
+	test_numbers();
+	test_more_wals();
 	test_memory();
 	test_disk();
 	test_disk_faults();
