@@ -1,4 +1,6 @@
 /* verify.c - is this log, this snapshot, what it says it is? Streaming: in memory is the state without its vectors. */
+#include "verify.h"
+
 #include "crc32c.h"
 #include "host.h"
 #include "maintain.h"
@@ -740,11 +742,12 @@ static valori_code verify_log(struct verifier *verifier, valori_error *error)
 	return is_verdict_code(code) ? VALORI_OK : code;
 }
 
-valori_code valori_verify(const valori_verify_options *options, valori_verify_report *out, valori_error *error)
+valori_code vl_verify(const struct vl_env *env, const struct vl_os *os, const valori_verify_options *options, valori_verify_report *out,
+		      valori_error *error)
 {
 	valori_verify_options known = VALORI_VERIFY_INIT;
 	valori_verify_report report = {.size = sizeof(report)};
-	struct verifier verifier = {.env = vl_host_env(), .os = &vl_os_real, .options = &known, .report = &report};
+	struct verifier verifier = {.env = env, .os = os, .options = &known, .report = &report};
 	valori_error own_error;
 	valori_code code = VALORI_OK;
 
@@ -783,4 +786,9 @@ valori_code valori_verify(const valori_verify_options *options, valori_verify_re
 		memcpy(out, &report, out->size < sizeof(report) ? out->size : sizeof(report));
 	}
 	return code;
+}
+
+valori_code valori_verify(const valori_verify_options *options, valori_verify_report *out, valori_error *error)
+{
+	return vl_verify(vl_host_env(), &vl_os_real, options, out, error);
 }
