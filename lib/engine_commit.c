@@ -119,6 +119,10 @@ valori_code vl_engine_make_log(valori *store, valori_error *error)
 		store->os->unlink(store->os->context, store->names.live);
 	}
 	if (!store->is_log_made) {
+		/* First: whoever finds a log need not ask whether its directory is durable. */
+		code = vl_snapshot_keep_directory(store->env, store->os, store->names.directory, error);
+		if (code != VALORI_OK)
+			return code;
 		code = vl_log_create(store->env, store->os, &store->names, start, error);
 		if (code != VALORI_OK)
 			return code;

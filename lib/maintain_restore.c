@@ -257,10 +257,10 @@ static valori_code enter(struct restore *restore, valori_error *error)
 		result = os->make_directory(os->context, restore->names.directory);
 		if (result != 0 && result != -EEXIST)
 			return vl_fail_system(error, result, restore->names.directory, "cannot be made");
-		code = vl_snapshot_sync_parent(restore->env, os, restore->names.directory, error);
-		if (code != VALORI_OK)
-			return code;
 	}
+	code = vl_snapshot_keep_directory(restore->env, os, restore->names.directory, error);
+	if (code != VALORI_OK)
+		return code;
 	code = vl_lock_take(os, restore->names.lock, 1, &restore->maintenance, error);
 	if (code == VALORI_OK)
 		code = vl_lock_take(os, restore->names.lock, 0, &restore->writer, error);

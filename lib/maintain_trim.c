@@ -315,17 +315,21 @@ static valori_code remove_segment(struct trim *trim, const struct segment *segme
 static valori_code remove_segments(struct trim *trim, valori_error *error)
 {
 	const struct vl_os *os = trim->os;
+	valori_code code;
 	int result;
 
 	if (!trim->dry_run && trim->archive != NULL && segment_count(trim) > 0) {
 		result = os->make_directory(os->context, trim->archive);
 		if (result != 0 && result != -EEXIST)
 			return vl_fail_system(error, result, trim->archive, "cannot be made");
+		code = vl_snapshot_keep_directory(trim->env, os, trim->archive, error);
+		if (code != VALORI_OK)
+			return code;
 	}
 	for (size_t i = 0; i < segment_count(trim); i++) {
 		struct segment segment = segment_at(trim, i);
-		valori_code code = trim->dry_run ? VALORI_OK : remove_segment(trim, &segment, error);
 
+		code = trim->dry_run ? VALORI_OK : remove_segment(trim, &segment, error);
 		if (code != VALORI_OK)
 			return code;
 		trim->result.segments++;

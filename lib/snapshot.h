@@ -92,6 +92,12 @@ valori_code vl_snapshot_foresee(const struct vl_env *env, const struct vl_positi
  */
 valori_code vl_snapshot_receive(const struct vl_env *env, const struct vl_os *os, int fd, const char *name,
 				const char *path, valori_error *error);
+/*
+ * Makes the name of a directory durable, which what lies in it needs as much as its own: for before anything
+ * in it is acknowledged, whoever has made it. A parent that may not be read was not ours to write in.
+ */
+valori_code vl_snapshot_keep_directory(const struct vl_env *env, const struct vl_os *os, const char *path,
+				       valori_error *error);
 /* Syncs the directory that holds path. */
 valori_code vl_snapshot_sync_parent(const struct vl_env *env, const struct vl_os *os, const char *path,
 				    valori_error *error);

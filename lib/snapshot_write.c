@@ -341,6 +341,18 @@ valori_code vl_snapshot_sync_parent(const struct vl_env *env, const struct vl_os
 	return code;
 }
 
+valori_code vl_snapshot_keep_directory(const struct vl_env *env, const struct vl_os *os, const char *path, valori_error *error)
+{
+	valori_error why = {0};
+	valori_code code = vl_snapshot_sync_parent(env, os, path, &why);
+
+	if (code == VALORI_OK || (code == VALORI_IO && why.system_errno == EACCES))
+		return VALORI_OK;
+	if (error != NULL)
+		*error = why;
+	return code;
+}
+
 /*
  * Opens the temporary file, empty, and ours alone: its lock says that nobody else writes it, a look at its
  * name that it is not one that somebody has just renamed. What a crash left under the name is thus used up,
