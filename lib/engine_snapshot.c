@@ -1,7 +1,7 @@
 /* engine_snapshot.c - a view becomes a snapshot. */
 #include <string.h>
 
-#include "engine.h"
+#include "engine_private.h"
 
 valori_code valori_snapshot_write(valori_view *view, const char *path, valori_snapshot_info *out,
 				  valori_error *error)
@@ -12,6 +12,12 @@ valori_code valori_snapshot_write(valori_view *view, const char *path, valori_sn
 
 	if (view == NULL || path == NULL)
 		return vl_fail(error, VALORI_INVALID, "snapshot: the view or the path is missing");
+	/* A power cut may not leave a snapshot of commits that the log has lost. */
+	if (view->store->sync != VALORI_SYNC_ALWAYS) {
+		code = valori_flush(view->store, error);
+		if (code != VALORI_OK)
+			return code;
+	}
 	version = vl_engine_version(view);
 	is_stream = strcmp(path, "-") == 0;
 	code = vl_snapshot_write(version->env, version->os, &version->position, &version->state,
