@@ -990,20 +990,41 @@ valori_code vl_reader_seek(struct vl_reader *reader, uint64_t event, valori_erro
 	return code;
 }
 
+/*
+ * A snapshot holds only what was acknowledged. When it knows of more than the head, the head was read too early, or it was not
+ * yet on the disk when the power went.
+ */
+static valori_code is_head_behind(struct vl_reader *reader, const struct vl_position *known, bool *out, valori_error *error)
+{
+	valori_code code = VALORI_OK;
+
+	if (is_bounded(reader) && reader->head.commits < known->frontier.size)
+		code = look_at_head(reader, error);
+	*out = is_bounded(reader) && reader->head.commits < known->frontier.size;
+	return code;
+}
+
 valori_code vl_reader_seek_position(struct vl_reader *reader, const struct vl_position *known, valori_error *error)
 {
 	valori_code code = check_forward(reader, known->height, error);
+	bool is_behind = false;
 
 	if (reader->kind == STREAM)
 		return vl_fail(error, VALORI_INVALID, "%s: is a stream", reader->name);
 	if (memcmp(known->log_id, reader->base.log_id, 32) != 0)
 		return vl_fail(error, VALORI_OTHER_LOG, "%s: is another log", reader->name);
+	if (code == VALORI_OK)
+		code = is_head_behind(reader, known, &is_behind, error);
+	if (is_behind)
+		reader->ignore_head = true; /* up to the position, not further */
 	if (code == VALORI_OK && reader->kind == STORE)
 		code = jump(reader, known->height, error);
 	if (code == VALORI_OK) {
 		reader->is_unhashed = true;
 		code = walk(reader, known->height, error);
 	}
+	if (is_behind)
+		reader->ignore_head = false;
 	if (code != VALORI_OK)
 		return code;
 	if (reader->position.height != known->height || reader->position.frontier.size != known->frontier.size ||
