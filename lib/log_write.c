@@ -131,14 +131,17 @@ valori_code vl_log_create(const struct vl_env *env, const struct vl_os *os, cons
 	int fd, head_fd = -1;
 
 	code = live_create(os, names, env->kernels, position, &fd, error);
-	if (fd >= 0)
-		os->close(os->context, fd);
-	if (code != VALORI_OK)
+	if (fd < 0)
 		return code;
-	vl_head_set(&head, position, position->height, VL_SEGMENT_HEADER, env->kernels);
-	code = head_create(os, names, env->kernels, &head, &head_fd, error);
+	os->close(os->context, fd);
+	if (code == VALORI_OK) {
+		vl_head_set(&head, position, position->height, VL_SEGMENT_HEADER, env->kernels);
+		code = head_create(os, names, env->kernels, &head, &head_fd, error);
+	}
 	if (head_fd >= 0)
 		os->close(os->context, head_fd);
+	if (code != VALORI_OK) /* it holds nothing, and would be in the way when there is room again */
+		(void)discard(os, names->live);
 	return code;
 }
 
@@ -579,9 +582,11 @@ valori_code vl_writer_append(struct vl_writer *writer, const uint8_t *bytes, uin
 	if (result < 0) {
 		/*
 		 * Half a commit must not stay: what is written there next would be taken for its continuation
-		 * by nobody, but a reader without a head would have to call it damage.
+		 * by nobody, but a reader without a head would have to call it damage. Of a group whole commits may be
+		 * there: once refused, they must not come back with the next power cut.
 		 */
-		if (!is_full(result) || os->truncate(os->context, writer->fd, writer->offset) < 0)
+		if (!is_full(result) || os->truncate(os->context, writer->fd, writer->offset) < 0 ||
+		    os->sync(os->context, writer->fd) < 0)
 			writer->poisoned = VALORI_IO;
 		return vl_fail_system(error, result, writer->names->live, "cannot be written");
 	}
