@@ -26,7 +26,8 @@ static const char *const ops[] = {
 
 void known_free(struct known *known)
 {
-	struct slots *all[] = {&known->records, &known->nodes, &known->edges, &known->collections, &known->meta};
+	struct slots *all[] = {&known->records, &known->nodes, &known->edges, &known->collections,
+			       &known->meta};
 
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		free(all[i]->of);
@@ -54,7 +55,7 @@ static void slot_put(struct slots *slots, uint64_t id, uint32_t value)
 	slots->of[slots->count++] = value;
 }
 
-/* The place of a text in the heap; texts have at most 255 bytes. 0 when the heap is full: nothing is there. */
+/* The place of a text in the heap; texts have at most 255 bytes. 0, where nothing is: the heap is full. */
 static uint32_t text_put(struct known *known, const char *text, size_t size)
 {
 	size_t place = known->heap_size ? known->heap_size : 1;
@@ -68,7 +69,8 @@ static uint32_t text_put(struct known *known, const char *text, size_t size)
 	return (uint32_t)place;
 }
 
-static const char *text_at(const struct known *known, const struct slots *slots, uint64_t id, size_t *out_size)
+static const char *text_at(const struct known *known, const struct slots *slots, uint64_t id,
+			   size_t *out_size)
 {
 	const uint32_t *place = slot_at(slots, id);
 
@@ -178,8 +180,8 @@ static void json_vector(struct tool_json *json, const uint8_t *vector, uint32_t 
 	tool_json_array(json, "vector_q16");
 	for (uint32_t i = 0; i < dim; i++, vector += 4)
 		tool_json_i32(json, NULL,
-			      (int32_t)((uint32_t)vector[0] | (uint32_t)vector[1] << 8 | (uint32_t)vector[2] << 16 |
-					(uint32_t)vector[3] << 24));
+			      (int32_t)((uint32_t)vector[0] | (uint32_t)vector[1] << 8 |
+					(uint32_t)vector[2] << 16 | (uint32_t)vector[3] << 24));
 	tool_json_array_end(json);
 }
 
@@ -340,8 +342,8 @@ static void put_detail(FILE *file, const valori_event *event)
 	    event->record != VALORI_NONE)
 		fprintf(file, "record %llu", (unsigned long long)event->record);
 	if (event->type == VALORI_EVENT_EDGE_CREATE)
-		fprintf(file, "kind %lu from %llu to %llu", (unsigned long)event->kind, (unsigned long long)event->from,
-			(unsigned long long)event->to);
+		fprintf(file, "kind %lu from %llu to %llu", (unsigned long)event->kind,
+			(unsigned long long)event->from, (unsigned long long)event->to);
 	if (event->type == VALORI_EVENT_CONFIG)
 		fprintf(file, "parameter %lu value %llu", (unsigned long)event->parameter,
 			(unsigned long long)event->value);
@@ -362,7 +364,8 @@ void event_print_line(FILE *file, const struct event_row *row)
 	if (event->type == VALORI_EVENT_COLLECTION_CREATE)
 		key = NULL; /* its name is in the column of collections */
 	fprintf(file, "%llu\t%llu\t%s\t%s\t", (unsigned long long)event->number,
-		(unsigned long long)row->commit->number, tool_time(row->commit->time_ms, time), ops[event->type]);
+		(unsigned long long)row->commit->number, tool_time(row->commit->time_ms, time),
+		ops[event->type]);
 	if (event->type != VALORI_EVENT_CONFIG)
 		fprintf(file, "%llu", (unsigned long long)event->id);
 	fputc('\t', file);

@@ -1,15 +1,17 @@
 /*
- * events.h - events as people and programs read them: rows that valori-ingest takes back, and lines of columns.
+ * events.h - events as people and programs read them: rows that valori-ingest takes back, and lines of
+ * columns.
  *
- * An event names records, collections and meta slots by number. Its row names collections and meta keys as the rows of
- * valori-ingest do, so whoever prints events shows them to a struct known in order, and it remembers.
+ * An event names records, collections and meta slots by number. Its row names collections and meta keys as
+ * the rows of valori-ingest do, so whoever prints events shows them to a struct known in order, and it
+ * remembers.
  */
 #ifndef EVENTS_H
 #define EVENTS_H
 
 #include "tool.h"
 
-/* What happened to slots first...first + count - 1. Slots are given out in order; what is not, is not remembered. */
+/* What happened to slots first...first + count - 1. What is given out of order is not remembered. */
 struct slots {
 	uint64_t first;
 	size_t count, room;
@@ -29,7 +31,8 @@ void known_learn(struct known *known, const valori_event *event);
 void known_learn_view(struct known *known, const valori_view *view);
 /* The name of a collection: not NUL-terminated, *out_size; NULL when it was not seen. */
 const char *known_collection(const struct known *known, uint32_t id, size_t *out_size);
-/* The collection of the record, node or edge that an event is about, of a meta event 0; false when that was not seen. */
+/* The collection of the record, node or edge that an event is about, of a meta event 0; false when that was
+ * not seen. */
 bool known_collection_of(const struct known *known, const valori_event *event, uint32_t *out);
 
 /* One event with what is around it. */

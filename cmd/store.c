@@ -45,8 +45,8 @@ static bool is_reached(const valori_when *at, const valori_info *info)
 	return at->kind != VALORI_WHEN_ROOT || memcmp(&info->state_root, &at->root, sizeof at->root) == 0;
 }
 
-/* Commits from the stream into the store, up to the moment. A stream cannot be asked for the last commit with a root: the
- * first one counts. */
+/* Commits from the stream into the store, up to the moment. A stream cannot be asked for the last commit with
+ * a root: the first one counts. */
 static int replicate_all(valori *store, valori_log *log, const valori_when *at, const char *name)
 {
 	valori_info info = {.size = sizeof info};
@@ -60,7 +60,8 @@ static int replicate_all(valori *store, valori_log *log, const valori_when *at, 
 			break;
 		if (valori_replicate(store, log, &commit, &is_new, &error) != VALORI_OK)
 			return tool_fail(&error);
-		if (at->kind == VALORI_WHEN_ROOT && memcmp(&commit.state_root, &at->root, sizeof at->root) == 0)
+		if (at->kind == VALORI_WHEN_ROOT &&
+		    memcmp(&commit.state_root, &at->root, sizeof at->root) == 0)
 			break;
 		if (tool_progress_due())
 			tool_progress("%s: %llu events read", name,

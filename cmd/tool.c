@@ -19,7 +19,15 @@ bool tool_quiet, tool_verbose, tool_json;
 enum { OPTS_MAX = 64, HELP_COLUMN = 26, HELP_WIDTH = 80 };
 
 /* The options every tool has, after its own; their indexes go on from OPTS_MAX. */
-enum { COMMON_JSON = OPTS_MAX, COMMON_PROGRESS, COMMON_QUIET, COMMON_VERBOSE, COMMON_HELP, COMMON_VERSION, COMMON_END };
+enum {
+	COMMON_JSON = OPTS_MAX,
+	COMMON_PROGRESS,
+	COMMON_QUIET,
+	COMMON_VERBOSE,
+	COMMON_HELP,
+	COMMON_VERSION,
+	COMMON_END
+};
 
 static const struct tool_opt common[] = {
 	{0, "json", NULL, NULL, "one JSON object per line on standard output"},
@@ -159,7 +167,8 @@ static bool is_there(const char *path)
 		return false;
 	if (!S_ISDIR(status.st_mode))
 		return true;
-	return snprintf(live, sizeof live, "%s/events.log", path) < (int)sizeof live && access(live, F_OK) == 0;
+	return snprintf(live, sizeof live, "%s/events.log", path) < (int)sizeof live &&
+	       access(live, F_OK) == 0;
 }
 
 int tool_fail_open(const char *path, const valori_error *error)
@@ -286,8 +295,8 @@ _Noreturn static void help(void)
 
 _Noreturn static void version(void)
 {
-	printf("%s %s (libvalori %s, log format %d, snapshot format %d, kernels %s)\n", tool.name, VALORI_VERSION,
-	       valori_version(), VALORI_LOG_FORMAT, VALORI_SNAPSHOT_FORMAT, valori_cpu());
+	printf("%s %s (libvalori %s, log format %d, snapshot format %d, kernels %s)\n", tool.name,
+	       VALORI_VERSION, valori_version(), VALORI_LOG_FORMAT, VALORI_SNAPSHOT_FORMAT, valori_cpu());
 	exit(tool_finish(TOOL_OK));
 }
 
@@ -313,7 +322,7 @@ static void on_usr1(int number)
 	progress_asked = 1;
 }
 
-/* A snapshot is mapped: when somebody truncates it while it is read, its name is worth more than "bus error". */
+/* A snapshot is mapped: if it is truncated while it is read, its name is worth more than "bus error". */
 static void on_bus(int number, siginfo_t *info, void *context)
 {
 	char line[VL_MAPPED_NAME + 128], name[VL_MAPPED_NAME];
@@ -353,7 +362,7 @@ static void add_option(int index, size_t *long_count, size_t *short_size)
 	}
 }
 
-/* A program started with a standard descriptor closed would get it back as its next file, and print into that. */
+/* Started with a standard descriptor closed, a program gets it back as its next file, and prints into it. */
 static void hold_standard_descriptors(void)
 {
 	for (int fd = 0; fd <= 2; fd++)
@@ -417,8 +426,8 @@ static void refuse_abbreviation(char **argv, const struct tool_opt *opt)
 	if (opt->argument && optarg == typed)
 		typed = argv[optind - 2];
 	if (strncmp(typed, "--", 2) != 0 || strcspn(typed + 2, "=") != strlen(opt->name))
-		tool_usage("%.*s: unknown option, not written out (see %s --help)", (int)strcspn(typed, "="), typed,
-			   tool.name);
+		tool_usage("%.*s: unknown option, not written out (see %s --help)", (int)strcspn(typed, "="),
+			   typed, tool.name);
 }
 
 static void take_common(int index)
@@ -505,7 +514,8 @@ static void check_range(const char *value, uint64_t number, uint64_t min, uint64
 {
 	char fact[96];
 
-	snprintf(fact, sizeof fact, "must be from %llu to %llu", (unsigned long long)min, (unsigned long long)max);
+	snprintf(fact, sizeof fact, "must be from %llu to %llu", (unsigned long long)min,
+		 (unsigned long long)max);
 	if (number < min || number > max)
 		refuse_value(value, fact);
 }
@@ -533,8 +543,8 @@ uint64_t tool_size(const char *value, uint64_t min, uint64_t max)
 	}
 	if (value[length] != '\0' && value[length + 1] == '\0')
 		shift = value[length] == 'K' ? 10 : value[length] == 'M' ? 20 : value[length] == 'G' ? 30 : 0;
-	if (length >= sizeof digits || !tool_parse_u64(digits, &number) || (value[length] != '\0' && shift == 0) ||
-	    number << shift >> shift != number)
+	if (length >= sizeof digits || !tool_parse_u64(digits, &number) ||
+	    (value[length] != '\0' && shift == 0) || number << shift >> shift != number)
 		refuse_value(value, "not a size such as 4096, 64K, 256M or 1G");
 	check_range(value, number << shift, min, max);
 	return number << shift;
@@ -545,8 +555,9 @@ valori_when tool_when(const char *value)
 	valori_when when = {0};
 
 	if (valori_when_parse(value, &when, NULL) != VALORI_OK)
-		refuse_value(value, "not a moment "
-				    "(a height, a state root, a time as 2026-11-20T12:00:00Z, or @milliseconds)");
+		refuse_value(value,
+			     "not a moment "
+			     "(a height, a state root, a time as 2026-11-20T12:00:00Z, or @milliseconds)");
 	return when;
 }
 
@@ -952,7 +963,8 @@ int tool_output_commit(struct tool_output *output)
 	failed |= fclose(output->file) != 0;
 	output->file = NULL;
 	if (output->temporary != NULL)
-		failed = failed || rename(output->temporary, output->path) != 0 || sync_directory(output->path) != 0;
+		failed = failed || rename(output->temporary, output->path) != 0 ||
+			 sync_directory(output->path) != 0;
 	if (failed)
 		tool_trouble(TOOL_SYSTEM, "%s: %s", output->path, tool_errno());
 	tool_output_abandon(output);

@@ -1,5 +1,6 @@
 /*
- * tool.h - what all tools do alike: options and --help from one table, exit statuses, output that is whole or an error.
+ * tool.h - what all tools do alike: options and --help from one table, exit statuses, output that is whole or
+ * an error.
  *
  * A tool defines one table and one struct tool:
  *
@@ -65,9 +66,10 @@ extern bool tool_quiet, tool_verbose, tool_json;
 	{                                                                                                    \
 		'l', "log", "PATH", "VALORI_EVENT_LOG_PATH", "the store: its live log file or its directory" \
 	}
-#define TOOL_OPT_SNAPSHOT                                                                                     \
-	{                                                                                                     \
-		's', "snapshot", "FILE", "VALORI_SNAPSHOT_PATH", "the snapshot (snapshot.val beside the log)" \
+#define TOOL_OPT_SNAPSHOT                                            \
+	{                                                            \
+		's', "snapshot", "FILE", "VALORI_SNAPSHOT_PATH",     \
+			"the snapshot (snapshot.val beside the log)" \
 	}
 #define TOOL_OPT_ARCHIVE                                                         \
 	{                                                                        \
@@ -83,13 +85,14 @@ extern bool tool_quiet, tool_verbose, tool_json;
 	}
 
 /*
- * The next option: its index in the table and its value, or -1 when all were seen; optind is then the first operand.
- * Environment variables come last, for options that were not given. Common options are dealt with inside; --help and
- * --version leave the program. A wrong option ends it with TOOL_USAGE. Abbreviations of long names are refused.
+ * The next option: its index in the table and its value, or -1 when all were seen; optind is then the first
+ * operand. Environment variables come last, for options that were not given. Common options are dealt with
+ * inside; --help and --version leave the program. A wrong option ends it with TOOL_USAGE. Abbreviations of
+ * long names are refused.
  */
 int tool_next(int argc, char **argv, const char **out_value);
 
-/* These read the value of the option that tool_next gave last; a wrong one ends the program with TOOL_USAGE. */
+/* These read the value of the option that tool_next gave last; a wrong one ends the program: TOOL_USAGE. */
 uint64_t tool_number(const char *value, uint64_t min, uint64_t max);
 uint64_t tool_size(const char *value, uint64_t min, uint64_t max); /* 4096, 64K, 256M, 1G */
 valori_when tool_when(const char *value);
@@ -114,25 +117,25 @@ void tool_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 const char *tool_errno(void);
 /* Says what error says; returns the exit status of its code. */
 int tool_fail(const valori_error *error);
-/* The same after an open of path: that it is not there is TOOL_SYSTEM, anything else not found in it is TOOL_NO. */
+/* The same after an open of path: if that is not there TOOL_SYSTEM; if something in it is not found TOOL_NO. */
 int tool_fail_open(const char *path, const valori_error *error);
 
-/* The status to leave with: flushes stdout; what could not be written turns TOOL_OK and TOOL_NO into TOOL_SYSTEM. */
+/* The status to leave with: flushes stdout; output that was lost turns TOOL_OK and TOOL_NO into TOOL_SYSTEM. */
 int tool_finish(int status);
 
 /* Memory, zeroed; the program ends with TOOL_SYSTEM when there is none. */
 void *tool_alloc(size_t count, size_t size);
-/* array with room for count items of size bytes, *room kept; grows by half, so that adding one by one stays cheap. */
+/* array with room for count items of size bytes, *room kept; grows by half: adding one by one stays cheap. */
 void *tool_grow(void *array, size_t *room, size_t count, size_t size);
 
 /* ---- progress and signals ---- */
 
-/* Is it time for a line of progress? After a second, on a terminal or with --progress; or after SIGUSR1. Cheap. */
+/* Is it time for a line of progress? After a second, on a terminal or with --progress; or after SIGUSR1. */
 bool tool_progress_due(void);
 /* The line itself: overwritten by the next one on a terminal. */
 void tool_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* SIGINT and SIGTERM no longer end the program but make tool_stopped() true; in a wait they end it with TOOL_OK. */
+/* SIGINT and SIGTERM only make tool_stopped() true, except in a wait: they end it, and the program: TOOL_OK. */
 void tool_catch_stop(void);
 bool tool_stopped(void);
 /* Around a call that may wait for ever with nothing to lose: all output is flushed first. */
@@ -149,7 +152,7 @@ const char *tool_time(uint64_t time_ms, char out[32]);
 /* Is it UTF-8 (no surrogates, nothing overlong)? */
 bool tool_is_utf8(const void *bytes, size_t size);
 
-/* One JSON object per line: tool_json_begin, members, tool_json_end. A zeroed struct with file set is ready. */
+/* One JSON object per line: tool_json_begin, members, tool_json_end. Zeroed, with file set, it is ready. */
 struct tool_json {
 	FILE *file;
 	bool more; /* a comma comes before the next member */
@@ -192,9 +195,11 @@ struct tool_output {
 	char *path, *temporary; /* temporary NULL: written in place (stdout, a device, a FIFO) */
 };
 
-/* path "-" is stdout. TOOL_OK, or a status after a message. A signal that ends the program removes the temporary file. */
+/* path "-" is stdout. TOOL_OK, or a status after a message. A signal that ends the program removes the
+ * temporary file. */
 int tool_output_open(struct tool_output *output, const char *path);
-/* Sync, rename, sync of the directory. TOOL_OK, or a status after a message; the temporary file is gone either way. */
+/* Sync, rename, sync of the directory. TOOL_OK, or a status after a message; the temporary file is gone
+ * either way. */
 int tool_output_commit(struct tool_output *output);
 /* Leaves no trace. Harmless after a commit and on a zeroed struct. */
 void tool_output_abandon(struct tool_output *output);

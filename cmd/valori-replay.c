@@ -28,7 +28,8 @@ static const struct tool_opt opts[] = {
 		      "begin after this moment; a height inside a commit begins with that commit"},
 	[OPT_TO] = {0, "to", "WHEN", NULL, "end with this moment (a height, state root or time)"},
 	[OPT_AT] = {0, "at", "WHEN", NULL, "the same as --to"},
-	[OPT_ID] = {0, "id", "N", NULL, "only what happened to record N, with the state roots before and after"},
+	[OPT_ID] = {0, "id", "N", NULL,
+		    "only what happened to record N, with the state roots before and after"},
 	[OPT_KEY] = {0, "key", "KEY", NULL, "the same for the records that have or had KEY"},
 	[OPT_COLLECTION] = {'c', "collection", "NAME", NULL, "only events of this collection"},
 	[OPT_NO_VECTORS] = {0, "no-vectors", NULL, NULL, "leave the vectors out of --json"},
@@ -40,8 +41,9 @@ static const struct tool_opt opts[] = {
 
 const struct tool tool = {
 	.name = "valori-replay",
-	.synopsis = "[-qv] [--json] [--no-vectors] [--from=WHEN] [--to=WHEN] [-c NAME] [--id=N] [--key=KEY] [--state] "
-		    "[--follow] [--archive=DIR] [-o FILE] [LOG|-]",
+	.synopsis =
+		"[-qv] [--json] [--no-vectors] [--from=WHEN] [--to=WHEN] [-c NAME] [--id=N] [--key=KEY] [--state] "
+		"[--follow] [--archive=DIR] [-o FILE] [LOG|-]",
 	.summary = "Prints the events of a log, or a range of it as a log again.",
 	.opts = opts,
 	.has = TOOL_JSON | TOOL_PROGRESS,
@@ -97,7 +99,8 @@ static bool is_after(const struct replay *replay, const valori_commit_view *comm
 		return false;
 	if (!is_live(replay))
 		return replay->last_commit == VALORI_NONE || commit->number > replay->last_commit;
-	return to->kind == VALORI_WHEN_HEIGHT ? commit->first_event >= to->value : commit->time_ms > to->value;
+	return to->kind == VALORI_WHEN_HEIGHT ? commit->first_event >= to->value
+					      : commit->time_ms > to->value;
 }
 
 static int find(const struct replay *replay, const valori_when *when, uint64_t *out_commit)
@@ -105,11 +108,13 @@ static int find(const struct replay *replay, const valori_when *when, uint64_t *
 	valori_error error;
 
 	if (!is_live(replay))
-		return valori_log_find(replay->log, when, out_commit, &error) == VALORI_OK ? TOOL_OK
-											   : tool_fail(&error);
+		return valori_log_find(replay->log, when, out_commit, &error) == VALORI_OK
+			       ? TOOL_OK
+			       : tool_fail(&error);
 	*out_commit = VALORI_NONE;
 	if (when->kind == VALORI_WHEN_ROOT)
-		return tool_trouble(TOOL_USAGE, "%s: only a log that has an end can be searched for a state root",
+		return tool_trouble(TOOL_USAGE,
+				    "%s: only a log that has an end can be searched for a state root",
 				    replay->path);
 	return TOOL_OK;
 }
@@ -122,8 +127,8 @@ static int find_bounds(struct replay *replay)
 	int status = TOOL_OK;
 
 	if (from->kind == VALORI_WHEN_HEIGHT && from->value < replay->info.base_event)
-		return tool_trouble(TOOL_UNKNOWABLE, "%s: history before event %llu was trimmed", replay->path,
-				    (unsigned long long)replay->info.base_event);
+		return tool_trouble(TOOL_UNKNOWABLE, "%s: history before event %llu was trimmed",
+				    replay->path, (unsigned long long)replay->info.base_event);
 	if (from->kind == VALORI_WHEN_ROOT || from->kind == VALORI_WHEN_TIME)
 		status = find(replay, from, &commit);
 	replay->first_commit = commit + 1; /* NONE + 1 is 0: from the first one on */
@@ -137,10 +142,11 @@ static int skip_to_start(struct replay *replay)
 {
 	valori_error error;
 
-	if (replay->from.kind != VALORI_WHEN_HEIGHT || replay->is_stream || has_history(replay) || replay->collection ||
-	    !replay->as_log)
+	if (replay->from.kind != VALORI_WHEN_HEIGHT || replay->is_stream || has_history(replay) ||
+	    replay->collection || !replay->as_log)
 		return TOOL_OK;
-	return valori_log_seek(replay->log, replay->from.value, &error) == VALORI_OK ? TOOL_OK : tool_fail(&error);
+	return valori_log_seek(replay->log, replay->from.value, &error) == VALORI_OK ? TOOL_OK
+										     : tool_fail(&error);
 }
 
 /* The names of collections older than a trimmed log are in the store's snapshot; a stream has none. */
@@ -155,7 +161,8 @@ static void learn_older_names(struct replay *replay)
 	options.flags = VALORI_READ | VALORI_NO_VECTORS;
 	options.log = replay->path;
 	options.archive = replay->archive;
-	if (valori_open(&options, &store, NULL) == VALORI_OK && valori_view_open(store, &view, NULL) == VALORI_OK)
+	if (valori_open(&options, &store, NULL) == VALORI_OK &&
+	    valori_view_open(store, &view, NULL) == VALORI_OK)
 		known_learn_view(&replay->known, view);
 	valori_view_close(view);
 	valori_close(store, NULL);
@@ -174,7 +181,8 @@ static bool is_one_of(const struct replay *replay, uint64_t id)
 {
 	if (replay->key == NULL)
 		return id == replay->id;
-	return replay->ids_count != 0 && bsearch(&id, replay->ids, replay->ids_count, sizeof id, compare_ids) != NULL;
+	return replay->ids_count != 0 &&
+	       bsearch(&id, replay->ids, replay->ids_count, sizeof id, compare_ids) != NULL;
 }
 
 static bool is_in_collection(struct replay *replay, const valori_event *event)
@@ -193,7 +201,8 @@ static bool is_in_collection(struct replay *replay, const valori_event *event)
 		return false;
 	}
 	name = known_collection(&replay->known, id, &size);
-	return name != NULL && size == strlen(replay->collection) && memcmp(name, replay->collection, size) == 0;
+	return name != NULL && size == strlen(replay->collection) &&
+	       memcmp(name, replay->collection, size) == 0;
 }
 
 /* Is the event part of the history asked for? Notes which records have had the key. */
@@ -201,9 +210,10 @@ static bool is_in_history(struct replay *replay, const valori_event *event)
 {
 	if (event->type < VALORI_EVENT_INSERT || event->type > VALORI_EVENT_SET_TAG)
 		return false;
-	if (event->type == VALORI_EVENT_INSERT && replay->key != NULL && event->key_size == strlen(replay->key) &&
-	    memcmp(event->key, replay->key, event->key_size) == 0) {
-		replay->ids = tool_grow(replay->ids, &replay->ids_room, replay->ids_count + 1, sizeof *replay->ids);
+	if (event->type == VALORI_EVENT_INSERT && replay->key != NULL &&
+	    event->key_size == strlen(replay->key) && memcmp(event->key, replay->key, event->key_size) == 0) {
+		replay->ids =
+			tool_grow(replay->ids, &replay->ids_room, replay->ids_count + 1, sizeof *replay->ids);
 		replay->ids[replay->ids_count++] = event->id;
 	}
 	if (!is_one_of(replay, event->id))
@@ -328,12 +338,13 @@ static int judge(struct replay *replay)
 		return tool_trouble(TOOL_NO, "%s: ends at height %llu, before %llu", replay->path,
 				    (unsigned long long)replay->height, (unsigned long long)replay->to.value);
 	if ((has_history(replay) && !replay->birth_seen && is_trimmed) || replay->others_unknown)
-		return tool_trouble(TOOL_UNKNOWABLE, "%s: history before event %llu was trimmed", replay->path,
-				    (unsigned long long)replay->info.base_event);
+		return tool_trouble(TOOL_UNKNOWABLE, "%s: history before event %llu was trimmed",
+				    replay->path, (unsigned long long)replay->info.base_event);
 	if (has_history(replay) && !replay->birth_seen && replay->key != NULL)
 		return tool_trouble(TOOL_NO, "%s: no record with key %s", replay->path, replay->key);
 	if (has_history(replay) && !replay->birth_seen)
-		return tool_trouble(TOOL_NO, "%s: no record %llu", replay->path, (unsigned long long)replay->id);
+		return tool_trouble(TOOL_NO, "%s: no record %llu", replay->path,
+				    (unsigned long long)replay->id);
 	return replay->as_log && !replay->wrote ? write_header(replay) : TOOL_OK;
 }
 
@@ -468,7 +479,8 @@ int main(int argc, char **argv)
 	replay.is_stream = store_is_stream(replay.path);
 	replay.as_log = replay.as_log && !tool_json && !replay.state;
 	if (replay.as_log && (has_history(&replay) || replay.collection != NULL))
-		tool_usage("--output: a log stream has whole commits: --id, --key and --collection need --json");
+		tool_usage(
+			"--output: a log stream has whole commits: --id, --key and --collection need --json");
 	if (replay.id != VALORI_NONE && replay.key != NULL)
 		tool_usage("--id and --key exclude each other");
 	if (replay.state && (has_history(&replay) || replay.follow || replay.collection || replay.from.kind))

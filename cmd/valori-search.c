@@ -30,7 +30,8 @@ static const struct tool_opt opts[] = {
 	[OPT_QUERY] = {'e', "query", "JSON", NULL, "a query, as a row of NDJSON (repeatable)"},
 	[OPT_BY_ID] = {0, "by-id", "N", NULL, "what is near record N (repeatable)"},
 	[OPT_BY_KEY] = {0, "by-key", "KEY", NULL, "what is near the record with KEY (repeatable)"},
-	[OPT_FORMAT] = {'f', "format", "FORMAT", NULL, "ndjson fvecs bvecs npy f32 i32 csv (default: recognised)"},
+	[OPT_FORMAT] = {'f', "format", "FORMAT", NULL,
+			"ndjson fvecs bvecs npy f32 i32 csv (default: recognised)"},
 	[OPT_COUNT] = {'k', "count", "N", NULL, "hits per query (10)"},
 	[OPT_TAG] = {'t', "tag", "N", NULL, "only records with this tag"},
 	[OPT_COLLECTION] = {'c', "collection", "NAME", NULL, "the collection to search (default)"},
@@ -42,8 +43,9 @@ static const struct tool_opt opts[] = {
 
 const struct tool tool = {
 	.name = "valori-search",
-	.synopsis = "[-qv] [--json] [-l PATH] [-s FILE] [-k N] [-t N] [-c NAME] [--at=WHEN] [--threads=N] [-f FORMAT] "
-		    "[-e JSON]... [--by-id=N]... [--by-key=KEY]... [-o FILE] [QUERIES|-]...",
+	.synopsis =
+		"[-qv] [--json] [-l PATH] [-s FILE] [-k N] [-t N] [-c NAME] [--at=WHEN] [--threads=N] [-f FORMAT] "
+		"[-e JSON]... [--by-id=N]... [--by-key=KEY]... [-o FILE] [QUERIES|-]...",
 	.summary = "Finds the nearest records of each query vector, exactly.",
 	.opts = opts,
 	.has = TOOL_JSON | TOOL_PROGRESS,
@@ -83,7 +85,8 @@ struct inline_query {
 
 /* ---- answers ---- */
 
-static void print_json(FILE *file, uint64_t query, size_t rank, const valori_hit *hit, const valori_record *record)
+static void print_json(FILE *file, uint64_t query, size_t rank, const valori_hit *hit,
+		       const valori_record *record)
 {
 	struct tool_json json = {.file = file};
 	char number[32], raw[24];
@@ -104,13 +107,14 @@ static void print_json(FILE *file, uint64_t query, size_t rank, const valori_hit
 	tool_json_end(&json);
 }
 
-static void print_line(FILE *file, uint64_t query, size_t rank, const valori_hit *hit, const valori_record *record)
+static void print_line(FILE *file, uint64_t query, size_t rank, const valori_hit *hit,
+		       const valori_record *record)
 {
 	char number[32];
 
 	valori_score_format(hit->score, number);
-	fprintf(file, "%llu\t%zu\t%llu\t%llu\t%s\t", (unsigned long long)query, rank, (unsigned long long)hit->id,
-		(unsigned long long)hit->score, number);
+	fprintf(file, "%llu\t%zu\t%llu\t%llu\t%s\t", (unsigned long long)query, rank,
+		(unsigned long long)hit->id, (unsigned long long)hit->score, number);
 	tool_tsv(file, record->key, record->key_size);
 	fprintf(file, "\t%llu\t", (unsigned long long)record->tag);
 	tool_tsv(file, record->metadata, record->metadata_size);
@@ -145,7 +149,8 @@ static int flush(struct search *search)
 			  search->counts, &error) != VALORI_OK)
 		return tool_fail(&error);
 	for (size_t i = 0; i < search->waiting && status == TOOL_OK; i++)
-		status = print_hits(search, search->done++, search->hits + i * search->options.k, search->counts[i]);
+		status = print_hits(search, search->done++, search->hits + i * search->options.k,
+				    search->counts[i]);
 	search->waiting = 0;
 	if (tool_progress_due())
 		tool_progress("%llu queries answered", (unsigned long long)search->done);
@@ -187,7 +192,8 @@ static int find_collection(const struct search *search, const char *name, size_t
 {
 	valori_error error;
 
-	return valori_collection_find(search->view, name, size, out, &error) == VALORI_OK ? TOOL_OK : tool_fail(&error);
+	return valori_collection_find(search->view, name, size, out, &error) == VALORI_OK ? TOOL_OK
+											  : tool_fail(&error);
 }
 
 static int take_row(struct search *search, const struct rows *rows, const struct row *row)
@@ -210,15 +216,16 @@ static int take_row(struct search *search, const struct rows *rows, const struct
 		return tool_fail(&error);
 	}
 	if (row->has_collection)
-		status = find_collection(search, row->collection.text, row->collection.size, &options.collection);
+		status = find_collection(search, row->collection.text, row->collection.size,
+					 &options.collection);
 	if (status == TOOL_OK)
 		status = make_room(search, &options, &query);
 	if (status != TOOL_OK)
 		return status;
 	for (uint32_t i = 0; i < search->dim; i++)
 		if (component(&row->op, i, &query[i]) != VALORI_OK) {
-			rows_fail(rows, row, &error, VALORI_RANGE, "component %lu is not a number from -32768 to 32768",
-				  (unsigned long)i);
+			rows_fail(rows, row, &error, VALORI_RANGE,
+				  "component %lu is not a number from -32768 to 32768", (unsigned long)i);
 			return tool_fail(&error);
 		}
 	search->waiting++;
@@ -233,7 +240,8 @@ static int take_rows(struct search *search, struct rows *rows)
 	int status = TOOL_OK;
 
 	if (rows_format(rows) == ROWS_LOG)
-		return tool_trouble(TOOL_USAGE, "%s: is a log, not queries (as the store: --log=-)", rows_name(rows));
+		return tool_trouble(TOOL_USAGE, "%s: is a log, not queries (as the store: --log=-)",
+				    rows_name(rows));
 	rows_set_dim(rows, search->dim);
 	while (status == TOOL_OK && (code = rows_next(rows, &row, &error)) == VALORI_OK)
 		status = take_row(search, rows, &row);
@@ -305,7 +313,8 @@ static int prepare(struct search *search, const char *collection)
 	search->batch = search->batch < 1 ? 1 : search->batch > BATCH_QUERIES ? BATCH_QUERIES : search->batch;
 	search->queries = tool_alloc(search->batch * search->dim, sizeof *search->queries);
 	search->hits = tool_alloc(search->batch * search->options.k, sizeof *search->hits);
-	return collection ? find_collection(search, collection, strlen(collection), &search->collection) : TOOL_OK;
+	return collection ? find_collection(search, collection, strlen(collection), &search->collection)
+			  : TOOL_OK;
 }
 
 static int answer_all(struct search *search, const struct inline_query *queries, size_t count, char **paths)
@@ -319,8 +328,8 @@ static int answer_all(struct search *search, const struct inline_query *queries,
 	return status == TOOL_OK ? flush(search) : status;
 }
 
-static int run(struct search *search, const char *collection, const struct inline_query *queries, size_t count,
-	       char **paths)
+static int run(struct search *search, const char *collection, const struct inline_query *queries,
+	       size_t count, char **paths)
 {
 	struct tool_output output = {0};
 	valori *store = NULL;
@@ -407,7 +416,8 @@ int main(int argc, char **argv)
 	if (search.source.log == NULL && search.source.snapshot == NULL)
 		tool_usage("--log: missing: which store? (or --snapshot)");
 	if (from_stdin && search.source.log != NULL && strcmp(search.source.log, "-") == 0)
-		tool_usage("--log: -: then the queries come from files or from --query, not from standard input");
+		tool_usage(
+			"--log: -: then the queries come from files or --query, not from standard input");
 	if (from_stdin)
 		tool_need_stdin();
 	status = run(&search, collection, queries, count, from_stdin ? standard_input : argv + optind);

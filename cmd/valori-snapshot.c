@@ -23,7 +23,8 @@ enum {
 static const struct tool_opt opts[] = {
 	[OPT_LOG] = TOOL_OPT_LOG,
 	[OPT_SNAPSHOT] = TOOL_OPT_SNAPSHOT,
-	[OPT_OUTPUT] = {'o', "output", "FILE", NULL, "write to FILE rather than to the snapshot; - is standard output"},
+	[OPT_OUTPUT] = {'o', "output", "FILE", NULL,
+			"write to FILE rather than to the snapshot; - is standard output"},
 	[OPT_AT] = {0, "at", "WHEN", NULL, "the state at this moment (a height, state root or time)"},
 	[OPT_IF_NEWER] = {0, "if-newer", NULL, NULL,
 			  "answer 1 and write nothing when the snapshot has all the log has"},
@@ -32,15 +33,17 @@ static const struct tool_opt opts[] = {
 	[OPT_TRIM] = {0, "trim", NULL, NULL, "then remove the segments of the log that the snapshot covers"},
 	[OPT_ARCHIVE] = {0, "archive", "DIR", NULL,
 			 "with --trim: move them to DIR; else: look for older segments there"},
-	[OPT_RESTORE] = {0, "restore", NULL, NULL, "begin the store anew from the snapshot (-s - is standard input)"},
+	[OPT_RESTORE] = {0, "restore", NULL, NULL,
+			 "begin the store anew from the snapshot (-s - is standard input)"},
 	[OPT_DRY_RUN] = {'n', "dry-run", NULL, NULL, "check everything, change nothing"},
 	{0},
 };
 
 const struct tool tool = {
 	.name = "valori-snapshot",
-	.synopsis = "[-nqv] [--json] [-l PATH] [-s FILE] [-o FILE] [--at=WHEN] [--if-newer] [--trim] [--archive=DIR] "
-		    "[--info] [--verify] [--restore]",
+	.synopsis =
+		"[-nqv] [--json] [-l PATH] [-s FILE] [-o FILE] [--at=WHEN] [--if-newer] [--trim] [--archive=DIR] "
+		"[--info] [--verify] [--restore]",
 	.summary = "Writes the state of a store as one file; checks, trims and restores with it.",
 	.opts = opts,
 	.has = TOOL_JSON,
@@ -112,7 +115,8 @@ static int restore(const struct work *work)
 	if (valori_restore(work->log, work->snapshot, &info, &error) != VALORI_OK)
 		return tool_fail_open(work->snapshot, &error);
 	valori_hash_format(&info.state_root, root);
-	tool_say("%s: restored at height %llu, state root %s", work->log, (unsigned long long)info.height, root);
+	tool_say("%s: restored at height %llu, state root %s", work->log, (unsigned long long)info.height,
+		 root);
 	if (tool_json)
 		print_info(work->snapshot, &info);
 	return TOOL_OK;
@@ -124,7 +128,8 @@ static int trim(const struct work *work)
 	valori_error error;
 	struct tool_json json = {.file = stdout};
 
-	if (valori_trim(work->log, work->snapshot, work->archive, work->dry_run, &result, &error) != VALORI_OK)
+	if (valori_trim(work->log, work->snapshot, work->archive, work->dry_run, &result, &error) !=
+	    VALORI_OK)
 		return tool_fail_open(work->snapshot, &error);
 	tool_say("%s: %llu segments, %llu bytes %s; the log now begins at event %llu", work->log,
 		 (unsigned long long)result.segments, (unsigned long long)result.bytes,
@@ -149,7 +154,8 @@ static bool is_covered(const struct work *work, const valori_info *store)
 	valori_snapshot_info info = {.size = sizeof info};
 
 	return valori_snapshot_read(work->snapshot, &info, NULL) == VALORI_OK &&
-	       memcmp(&info.log_id, &store->log_id, sizeof info.log_id) == 0 && info.commits >= store->commits;
+	       memcmp(&info.log_id, &store->log_id, sizeof info.log_id) == 0 &&
+	       info.commits >= store->commits;
 }
 
 static int write_view(const struct work *work, valori_view *view)
@@ -187,7 +193,8 @@ static int write_snapshot(struct work *work)
 	status = store_open_read(&source, &store);
 	if (status != TOOL_OK)
 		return status;
-	if (valori_view_open(store, &view, &error) != VALORI_OK || valori_view_info(view, &info, &error) != VALORI_OK)
+	if (valori_view_open(store, &view, &error) != VALORI_OK ||
+	    valori_view_info(view, &info, &error) != VALORI_OK)
 		status = tool_fail(&error);
 	else if (work->if_newer && (work->is_up_to_date = is_covered(work, &info)))
 		status = TOOL_NO;
@@ -263,7 +270,8 @@ int main(int argc, char **argv)
 			break;
 		}
 	if (argc > optind)
-		tool_usage("%s: no operands are taken: --log names the store, --snapshot the file", argv[optind]);
+		tool_usage("%s: no operands are taken: --log names the store, --snapshot the file",
+			   argv[optind]);
 	work.snapshot_named = snapshot != NULL;
 	if (snapshot != NULL)
 		work.snapshot = strdup(snapshot);

@@ -1,4 +1,4 @@
-/* valori-verify - proves that an event log, a snapshot, or both against each other are what they should be. */
+/* valori-verify - proves that an event log, a snapshot, or both are what they should be. */
 #include "store.h"
 #include "upstream.h"
 
@@ -95,7 +95,8 @@ static void print_commit(void *context, const valori_commit_view *commit)
 }
 
 /* The verdict in words for people and for programs, and the status to leave with. */
-static int verdict_of(const struct question *question, const valori_verify_report *report, const char **out_word)
+static int verdict_of(const struct question *question, const valori_verify_report *report,
+		      const char **out_word)
 {
 	switch ((valori_verdict)report->verdict) {
 	case VALORI_CONSISTENT:
@@ -127,10 +128,13 @@ static int verdict_of(const struct question *question, const valori_verify_repor
 static const char *verdict_word(uint32_t verdict)
 {
 	static const char *const words[] = {
-		[VALORI_CONSISTENT] = "consistent",     [VALORI_VERIFIED_STATE] = "verified",
-		[VALORI_VERIFIED_HISTORY] = "verified", [VALORI_TAMPERED] = "tampered",
+		[VALORI_CONSISTENT] = "consistent",
+		[VALORI_VERIFIED_STATE] = "verified",
+		[VALORI_VERIFIED_HISTORY] = "verified",
+		[VALORI_TAMPERED] = "tampered",
 		[VALORI_DIFFERS] = "differs",
-		[VALORI_VERDICT_DAMAGED] = "damaged",   [VALORI_INDETERMINATE] = "indeterminate",
+		[VALORI_VERDICT_DAMAGED] = "damaged",
+		[VALORI_INDETERMINATE] = "indeterminate",
 	};
 
 	return verdict < sizeof words / sizeof *words ? words[verdict] : "indeterminate";
@@ -172,7 +176,7 @@ static void print_finding(struct tool_json *json, const valori_verify_report *re
 	tool_json_object_end(json);
 }
 
-/* schema_version, verdict, log, replay, expected_hash and finding stand where older programs look for them. */
+/* schema_version, verdict, log, replay, expected_hash and finding are where older programs look for them. */
 static void print_json(FILE *file, const struct question *question, const valori_verify_report *report)
 {
 	struct tool_json json = {.file = file};
@@ -218,7 +222,8 @@ static void print_json(FILE *file, const struct question *question, const valori
 
 static void print_text(const struct question *question, const valori_verify_report *report, const char *word)
 {
-	bool verified = report->verdict == VALORI_VERIFIED_STATE || report->verdict == VALORI_VERIFIED_HISTORY;
+	bool verified =
+		report->verdict == VALORI_VERIFIED_STATE || report->verdict == VALORI_VERIFIED_HISTORY;
 	bool compared = verified || report->verdict == VALORI_DIFFERS;
 	bool sound = compared || report->verdict == VALORI_CONSISTENT;
 	char time[32], hash[65], history[96];
@@ -244,8 +249,8 @@ static void print_text(const struct question *question, const valori_verify_repo
 	if (is_known(&report->tree_root))
 		printf("  history     %s\n", history);
 	if (report->snapshot_used)
-		printf("  snapshot    %s\n",
-		       report->snapshot_used == 1 ? "used as the base of the log" : "equal to the log at its commit");
+		printf("  snapshot    %s\n", report->snapshot_used == 1 ? "used as the base of the log"
+									: "equal to the log at its commit");
 	if (report->base_height != 0 && !report->snapshot_used && sound)
 		printf("  note        %s\n", report->sentence);
 	if (report->torn_size != 0)
@@ -253,7 +258,8 @@ static void print_text(const struct question *question, const valori_verify_repo
 		       (unsigned long long)report->torn_size);
 }
 
-static int answer(const struct question *question, const valori_verify_report *report, const char *report_path)
+static int answer(const struct question *question, const valori_verify_report *report,
+		  const char *report_path)
 {
 	struct tool_output output = {0};
 	const char *word;
@@ -288,7 +294,9 @@ static int verify_upstream(const struct question *question, const char *path, co
 					  .trace = question->trace};
 
 	if (options->expect_kind == 2)
-		tool_usage("%s: a file of the Rust system: --expect takes its state hash or the head of its chain", path);
+		tool_usage(
+			"%s: a file of the Rust system: --expect takes its state hash or the head of its chain",
+			path);
 	if (options->at.kind != VALORI_WHEN_LATEST)
 		tool_usage("%s: a file of the Rust system: --at does not apply", path);
 	return upstream_verify(&asked, path);
