@@ -117,10 +117,10 @@ void tool_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 const char *tool_errno(void);
 /* Says what error says; returns the exit status of its code. */
 int tool_fail(const valori_error *error);
-/* The same after an open of path: if that is not there TOOL_SYSTEM; if something in it is not found TOOL_NO. */
+/* The same after an open of path: not there is TOOL_SYSTEM, something not found in it is TOOL_NO. */
 int tool_fail_open(const char *path, const valori_error *error);
 
-/* The status to leave with: flushes stdout; output that was lost turns TOOL_OK and TOOL_NO into TOOL_SYSTEM. */
+/* The status to leave with: flushes stdout; lost output turns TOOL_OK and TOOL_NO into TOOL_SYSTEM. */
 int tool_finish(int status);
 
 /* Memory, zeroed; the program ends with TOOL_SYSTEM when there is none. */
@@ -135,7 +135,7 @@ bool tool_progress_due(void);
 /* The line itself: overwritten by the next one on a terminal. */
 void tool_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* SIGINT and SIGTERM only make tool_stopped() true, except in a wait: they end it, and the program: TOOL_OK. */
+/* SIGINT and SIGTERM only make tool_stopped() true, but end the program in a wait: TOOL_OK. */
 void tool_catch_stop(void);
 bool tool_stopped(void);
 /* Around a call that may wait for ever with nothing to lose: all output is flushed first. */

@@ -42,8 +42,8 @@ static const struct tool_opt opts[] = {
 const struct tool tool = {
 	.name = "valori-replay",
 	.synopsis =
-		"[-qv] [--json] [--no-vectors] [--from=WHEN] [--to=WHEN] [-c NAME] [--id=N] [--key=KEY] [--state] "
-		"[--follow] [--archive=DIR] [-o FILE] [LOG|-]",
+		"[-qv] [--json] [--no-vectors] [--from=WHEN] [--to=WHEN] [-c NAME] [--id=N] [--key=KEY] "
+		"[--state] [--follow] [--archive=DIR] [-o FILE] [LOG|-]",
 	.summary = "Prints the events of a log, or a range of it as a log again.",
 	.opts = opts,
 	.has = TOOL_JSON | TOOL_PROGRESS,

@@ -44,8 +44,8 @@ static const struct tool_opt opts[] = {
 const struct tool tool = {
 	.name = "valori-search",
 	.synopsis =
-		"[-qv] [--json] [-l PATH] [-s FILE] [-k N] [-t N] [-c NAME] [--at=WHEN] [--threads=N] [-f FORMAT] "
-		"[-e JSON]... [--by-id=N]... [--by-key=KEY]... [-o FILE] [QUERIES|-]...",
+		"[-qv] [--json] [-l PATH] [-s FILE] [-k N] [-t N] [-c NAME] [--at=WHEN] [--threads=N] "
+		"[-f FORMAT] [-e JSON]... [--by-id=N]... [--by-key=KEY]... [-o FILE] [QUERIES|-]...",
 	.summary = "Finds the nearest records of each query vector, exactly.",
 	.opts = opts,
 	.has = TOOL_JSON | TOOL_PROGRESS,

@@ -42,8 +42,8 @@ static const struct tool_opt opts[] = {
 const struct tool tool = {
 	.name = "valori-snapshot",
 	.synopsis =
-		"[-nqv] [--json] [-l PATH] [-s FILE] [-o FILE] [--at=WHEN] [--if-newer] [--trim] [--archive=DIR] "
-		"[--info] [--verify] [--restore]",
+		"[-nqv] [--json] [-l PATH] [-s FILE] [-o FILE] [--at=WHEN] [--if-newer] [--trim] "
+		"[--archive=DIR] [--info] [--verify] [--restore]",
 	.summary = "Writes the state of a store as one file; checks, trims and restores with it.",
 	.opts = opts,
 	.has = TOOL_JSON,

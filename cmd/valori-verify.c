@@ -26,8 +26,8 @@ static const struct tool_opt opts[] = {
 const struct tool tool = {
 	.name = "valori-verify",
 	.synopsis =
-		"[-qv] [--json] [-x HASH] [-s FILE] [--archive=DIR] [--at=WHEN] [--strict] [--report=FILE] [--trace] "
-		"[LOG|SNAPSHOT|-]...",
+		"[-qv] [--json] [-x HASH] [-s FILE] [--archive=DIR] [--at=WHEN] [--strict] [--report=FILE] "
+		"[--trace] [LOG|SNAPSHOT|-]...",
 	.summary = "Proves that an event log, a snapshot, or both are what they should be.",
 	.opts = opts,
 	.has = TOOL_JSON | TOOL_PROGRESS,
