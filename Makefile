@@ -110,7 +110,7 @@ $(TOOLS): $(BUILD)/%: $(BUILD)/cmd/%.o $(PARTS) $(STATIC)
 
 # ---- the checks ----
 
-# tests/DIR/test_*.c is a program each, linked with the other tests/DIR/*.c, what the tools share, and all of the library.
+# tests/DIR/test_*.c is a program each, linked with the other tests/DIR/*.c, what the tools share, and the library.
 TESTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/*/test_*.c)))
 helpers = $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/$(1)/test_%,$(sort $(wildcard tests/$(1)/*.c))))
 SUITES := $(sort $(wildcard tests/*/*.bats))

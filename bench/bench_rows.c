@@ -1,5 +1,6 @@
 /*
- * bench_rows.c - rows on their way into a batch: reading, converting, checking, hashing; no store and no disk behind it.
+ * bench_rows.c - rows on their way into a batch: reading, converting, checking, hashing; no store and no disk behind
+ * it.
  *
  * Prints name, value and unit, tab-separated; each figure is the best of several rounds on one thread, in time of the
  * processor: what else the machine does must not count.

@@ -1,11 +1,11 @@
 /*
  * feed.h - a thread of its own that gathers rows into batches, while the batch before is being committed.
  *
- *	rows -> [ feeder: read, check, resolve names, hash ] -> FEED_SLOTS batches -> [ caller: commit, answer ]
+ * 	rows -> [ feeder: read, check, resolve names, hash ] -> FEED_SLOTS batches -> [ caller: commit, answer ]
  *
- * Batches arrive in order; each goes back by feed_return before it is filled again. A batch that ends in a fault must not be
- * committed. After a row that makes or drops a collection, the feeder waits until its batch was returned: names mean what
- * is committed.
+ * Batches arrive in order; each goes back by feed_return before it is filled again. A batch that ends in a fault must
+ * not be committed. After a row that makes or drops a collection, the feeder waits until its batch was returned: names
+ * mean what is committed.
  */
 #ifndef FEED_H
 #define FEED_H
@@ -65,7 +65,10 @@ void feed_set_store(struct feed *feed, valori *store);
 struct feed_batch *feed_take(struct feed *feed, unsigned milliseconds);
 /* Its batch was committed: it may be filled again. */
 void feed_return(struct feed *feed, struct feed_batch *batch);
-/* From now on the thread leaves the store alone; it may sit in a read for ever, and is then left to the end of the program. */
+/*
+ * From now on the thread leaves the store alone; it may sit in a read for ever, and is then left to the end of the
+ * program.
+ */
 void feed_halt(struct feed *feed);
 /* After the last batch: waits for the thread to end and frees everything but the rows. NULL is fine. */
 void feed_free(struct feed *feed);

@@ -1,8 +1,8 @@
 /*
  * ingest.h - one run of valori-ingest: what was asked for, the store, and what came of it.
  *
- * Whatever ends a run, what was printed is committed: a batch is committed whole or not at all, its ids are printed when it
- * is durable, and a signal is looked at between batches.
+ * Whatever ends a run, what was printed is committed: a batch is committed whole or not at all, its ids are printed
+ * when it is durable, and a signal is looked at between batches.
  */
 #ifndef INGEST_H
 #define INGEST_H

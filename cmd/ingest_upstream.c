@@ -1,10 +1,12 @@
 /*
- * ingest_upstream.c - files of the Rust system into a store: twice read, so that nothing is written when anything is wrong.
+ * ingest_upstream.c - files of the Rust system into a store: twice read, so that nothing is written when anything is
+ * wrong.
  *
- * Ids. Every id that was given out there is given out here, in the same order: what cannot be taken over (encrypted records, rows left out,
- * holes of a snapshot) is made and deleted at once. So an id is here what it was there, plus what the store had before.
- * Namespaces become collections: 0 is the default one, others go by the name in the log or in FILE.namespaces.json, or as "ns-N".
- * What the state machine there forgives and ours does not (a second soft deletion, metadata of what is deleted) is left out and counted.
+ * Ids. Every id that was given out there is given out here, in the same order: what cannot be taken over (encrypted
+ * records, rows left out, holes of a snapshot) is made and deleted at once. So an id is here what it was there, plus
+ * what the store had before. Namespaces become collections: 0 is the default one, others go by the name in the log or
+ * in FILE.namespaces.json, or as "ns-N". What the state machine there forgives and ours does not (a second soft
+ * deletion, metadata of what is deleted) is left out and counted.
  */
 #include "ingest.h"
 
@@ -208,7 +210,8 @@ static valori_ref last_op(const struct import *import)
 /* Made and deleted at once: the id is used up. */
 static int make_hole(struct import *import)
 {
-	valori_op insert = {.kind = VALORI_OP_INSERT, .vector = import->zeros, .vector_kind = VALORI_Q16LE, .dim = import->dim};
+	valori_op insert = {
+		.kind = VALORI_OP_INSERT, .vector = import->zeros, .vector_kind = VALORI_Q16LE, .dim = import->dim};
 	valori_op delete = {.kind = VALORI_OP_DELETE};
 	int status = add_or_fail(import, &insert);
 
@@ -566,7 +569,8 @@ static int judge(const struct import *import)
 			  import->paths[import->paths_count - 1], (unsigned long long)report->torn_size);
 		return TOOL_OK;
 	case VALORI_UPSTREAM_INCOMPLETE:
-		return tool_trouble(TOOL_UNKNOWABLE, "%s: %s: nothing was imported", import->paths[0], report->sentence);
+		return tool_trouble(TOOL_UNKNOWABLE, "%s: %s: nothing was imported", import->paths[0],
+				    report->sentence);
 	case VALORI_UPSTREAM_ALTERED:
 	case VALORI_UPSTREAM_REFUSED:
 		return tool_trouble(TOOL_NO, "%s: offset %llu: %s: nothing was imported", report->fault_path,

@@ -37,7 +37,9 @@ void input_close(struct input *input);
 
 /* Reads until size bytes are unread, or all that are left; size is at most INPUT_ROW_MAX + 1. OK, IO, NO_MEMORY. */
 valori_code input_fill(struct input *input, size_t size, valori_error *error);
-/* One read, if there is room: OK (more bytes, or ended), TOO_LONG when INPUT_ROW_MAX are unread already, IO, NO_MEMORY. */
+/*
+ * One read, if there is room: OK (more bytes, or ended), TOO_LONG when INPUT_ROW_MAX are unread already, IO, NO_MEMORY.
+ */
 valori_code input_more(struct input *input, valori_error *error);
 static inline const char *input_data(const struct input *input)
 {

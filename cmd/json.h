@@ -63,8 +63,8 @@ bool json_skip(struct json *json, struct slice *out);
 bool json_end(struct json *json);
 
 /*
- * An array of numbers as binary32 bit patterns, each the nearest (overflow: infinity), or as int32. At most max of them.
- * *count is their number; after a fault in a component, that component's index.
+ * An array of numbers as binary32 bit patterns, each the nearest (overflow: infinity), or as int32. At most max of
+ * them. *count is their number; after a fault in a component, that component's index.
  */
 bool json_f32s(struct json *json, uint32_t *out, size_t max, size_t *count);
 bool json_i32s(struct json *json, int32_t *out, size_t max, size_t *count);

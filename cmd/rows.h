@@ -51,8 +51,8 @@ struct row {
 struct rows;
 
 /*
- * Opens path ("-" or NULL: standard input). ROWS_UNKNOWN: the format is recognised by content, then by name. dim, when not
- * 0, is what rows of f32 and i32 have. INVALID, IO, NO_MEMORY. Release with rows_close.
+ * Opens path ("-" or NULL: standard input). ROWS_UNKNOWN: the format is recognised by content, then by name. dim, when
+ * not 0, is what rows of f32 and i32 have. INVALID, IO, NO_MEMORY. Release with rows_close.
  */
 valori_code rows_open(const char *path, enum rows_format format, uint32_t dim, struct rows **out, valori_error *error);
 /* The same for NDJSON that is in memory already. text is copied; name, for messages, is borrowed. */
@@ -63,14 +63,14 @@ const char *rows_name(const struct rows *rows);
 /* For f32 and i32, when their dimension is found out later than rows_open. */
 void rows_set_dim(struct rows *rows, uint32_t dim);
 /*
- * For ROWS_LOG, instead of rows_next: a descriptor that gives the stream from its first byte. What was read to recognise it
- * goes through a pipe again, if it cannot be read again. IO. It is good until rows_close.
+ * For ROWS_LOG, instead of rows_next: a descriptor that gives the stream from its first byte. What was read to
+ * recognise it goes through a pipe again, if it cannot be read again. IO. It is good until rows_close.
  */
 valori_code rows_stream(struct rows *rows, int *out_fd, valori_error *error);
 
 /*
- * The next row: OK, END, IO, NO_MEMORY, or INVALID, RANGE, TOO_LONG for a row that is not acceptable; out->number, line and
- * source are then set. Whether rows can be read behind that one is for rows_can_go_on to say.
+ * The next row: OK, END, IO, NO_MEMORY, or INVALID, RANGE, TOO_LONG for a row that is not acceptable; out->number, line
+ * and source are then set. Whether rows can be read behind that one is for rows_can_go_on to say.
  */
 valori_code rows_next(struct rows *rows, struct row *out, valori_error *error);
 bool rows_can_go_on(const struct rows *rows);

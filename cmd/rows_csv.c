@@ -1,9 +1,9 @@
 /*
  * rows_csv.c - records of comma-separated values (RFC 4180) as vectors to insert.
  *
- * A first record with a field that is not a number is a header. Its names key, tag, metadata and collection say what those
- * columns hold, id is passed over, and every other column is a component. Without a header all columns are components.
- * A field with nothing in it, not even quotes, is absent.
+ * A first record with a field that is not a number is a header. Its names key, tag, metadata and collection say what
+ * those columns hold, id is passed over, and every other column is a component. Without a header all columns are
+ * components. A field with nothing in it, not even quotes, is absent.
  */
 #include "rows_formats.h"
 

@@ -41,11 +41,14 @@ struct rows {
 char *rows_scratch(struct rows *rows, size_t size);
 
 /*
- * The readers. A line comes without its end; a record or a row is handed over whole. They fill out->op and what belongs to
- * it; number, line and source are set already.
+ * The readers. A line comes without its end; a record or a row is handed over whole. They fill out->op and what belongs
+ * to it; number, line and source are set already.
  */
 valori_code rows_read_ndjson(struct rows *rows, struct row *out, valori_error *error);
-/* Bytes of the record at the start of the input with its end, and how many line feeds are in it. OK, END, or as rows_next. */
+/*
+ * Bytes of the record at the start of the input with its end, and how many line feeds are in it. OK, END, or as
+ * rows_next.
+ */
 valori_code rows_find_record(struct rows *rows, size_t *out_size, uint64_t *out_lines, valori_error *error);
 /* END: the record was the header. */
 valori_code rows_read_csv(struct rows *rows, struct row *out, valori_error *error);

@@ -1,4 +1,6 @@
-/* upstream_verify.c - a verdict on files of the Rust system, in our words and in the form of its own verifier's report. */
+/*
+ * upstream_verify.c - a verdict on files of the Rust system, in our words and in the form of its own verifier's report.
+ */
 #include "upstream.h"
 
 #include <stdlib.h>

@@ -173,7 +173,8 @@ static void parse(struct ingest *run, int argc, char **argv)
 			run->format = rows_format_find(value);
 			run->upstream = strcmp(value, "upstream") == 0;
 			if (run->format == ROWS_UNKNOWN && !run->upstream)
-				tool_usage("--format: %s: not one of ndjson fvecs bvecs npy f32 i32 csv log upstream", value);
+				tool_usage("--format: %s: not one of ndjson fvecs bvecs npy f32 i32 csv log upstream",
+					   value);
 			break;
 		case OPT_TAG:
 			run->feed.tag = tool_number(value, 0, UINT64_MAX);

@@ -26,7 +26,8 @@ die() {
 say "Real text: the licences and manual pages of this machine, and this project's own documents"
 {
 	find /usr/share/common-licenses -type f
-	find /usr/share/man/man1 /usr/share/man/man7 /usr/share/man/man8 -name '*.gz' -type f 2>/dev/null | LC_ALL=C sort | head -n 150
+	find /usr/share/man/man1 /usr/share/man/man7 /usr/share/man/man8 -name '*.gz' -type f 2>/dev/null |
+		LC_ALL=C sort | head -n 150
 	find "$here/../man" "$here/../docs" "$here/../README.md" -type f
 } | LC_ALL=C sort > files
 # shellcheck disable=SC2046  # no name in these directories has a space
@@ -72,7 +73,8 @@ show valori-verify "$store"
 say "Run the same command again: it goes on where it was killed"
 show valori-ingest -v --batch 1000 --source demo --resume -l "$store" all.ndjson > rest
 total=$(($(wc -l < ids) + acknowledged + $(wc -l < rest)))
-echo "$rows rows, $total acknowledged in three runs (rows committed but not yet printed at the kill are not printed again)"
+echo "$rows rows, $total acknowledged in three runs"
+echo "(rows committed but not yet printed at the kill are not printed again)"
 valori-replay --state "$store"
 
 say "Now flip one bit in the middle of the log of a copy"

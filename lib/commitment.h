@@ -5,8 +5,10 @@
  * missing positions are 32 zero bytes; an inner node whose children are both zero is zero, else H_tree(left |
  * right). All levels are vl_arrays of 32-byte elements; level 0 holds the leaves.
  *
- *   state_root = H_state(dim u32 | arithmetic u32 = 1 | config digest | roots of records, nodes, edges, meta, collections
- *                        | slot counts of the same, u64 each)                                                  240 bytes
+ *   state_root = H_state(dim u32 | arithmetic u32 = 1 | config digest | roots of records, nodes, edges, meta,
+ *     collections
+ *                        | slot counts of the same, u64 each)                                                  240
+ *                          bytes
  *
  * An update costs the changed leaves and the paths above them, hashed level by level in parallel lanes;
  * nothing depends on the number of slots but the height of the paths.

@@ -275,8 +275,9 @@ static int compare_exactly(const struct number *number, uint32_t half, int expon
 }
 
 /*
- * What most numbers are: one digit, a point, digits, and the number ends; not near to halfway. Nearly free of branches: how
- * long numbers are cannot be foreseen, and a wrong guess costs more than all the arithmetic. 0: another form; read it the long way.
+ * What most numbers are: one digit, a point, digits, and the number ends; not near to halfway. Nearly free of branches:
+ * how long numbers are cannot be foreseen, and a wrong guess costs more than all the arithmetic. 0: another form; read
+ * it the long way.
  */
 static inline size_t from_plain_decimal(const char *text, size_t size, uint32_t *bits)
 {

@@ -163,8 +163,8 @@ static char *join(const char *directory, size_t size, const char *name)
 }
 
 /* Those of the log with a smaller number than the live segment's that are not there yet. */
-static valori_code take_segment(valori_upstream *upstream, const char *directory, size_t directory_size, const char *name,
-				uint32_t below, valori_error *error)
+static valori_code take_segment(valori_upstream *upstream, const char *directory, size_t directory_size,
+				const char *name, uint32_t below, valori_error *error)
 {
 	char *path = join(directory, directory_size, name);
 	uint8_t head[HEAD];

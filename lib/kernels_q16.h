@@ -1,19 +1,20 @@
 /*
  * kernels_q16.h - the q16 kernels over vectors of any width: a template, included once by each kernels_ISA.c.
  *
- * The file that includes it defines Q_LANES, the types q_words (that many uint32_t) and q_wide (as large, uint64_t), and
- *	q_load(p), q_store(p, x)	Q_LANES words, unaligned
- *	q_load_some(p, count)	below Q_LANES words, the others 0; reads no byte behind them
- *	q_store_some(p, x, count)	these two by way of a copy unless Q_MASKS is defined
- *	q_distance(x, y)	|x - y| of signed words, as unsigned ones
- *	q_larger(x, y)	the larger of unsigned words
- *	q_signed(x, signs)	-x where the top bit of signs is set, else x
- *	q_shift(x, count)	x >> count, each word by its own; 0 when count is above 31
- *	q_squares(sums, x)	adds the squares of unsigned words to sums[0] and sums[1], each to some lane
- *	q_sum(x)	the sum of the lanes modulo 2^64
- *	q_split(x)	signed words as q_halves, ready for multiplications
- *	q_dot(sum, x, y)	adds the products of q_halves, each to some lane of sum
- *	Q_ROWS	how many rows q16_l2_block keeps in registers beside two queries
+ * The file that includes it defines Q_LANES, the types q_words (that many uint32_t) and q_wide (as large, uint64_t),
+ * and
+ * 	q_load(p), q_store(p, x)	Q_LANES words, unaligned
+ * 	q_load_some(p, count)	below Q_LANES words, the others 0; reads no byte behind them
+ * 	q_store_some(p, x, count)	these two by way of a copy unless Q_MASKS is defined
+ * 	q_distance(x, y)	|x - y| of signed words, as unsigned ones
+ * 	q_larger(x, y)	the larger of unsigned words
+ * 	q_signed(x, signs)	-x where the top bit of signs is set, else x
+ * 	q_shift(x, count)	x >> count, each word by its own; 0 when count is above 31
+ * 	q_squares(sums, x)	adds the squares of unsigned words to sums[0] and sums[1], each to some lane
+ * 	q_sum(x)	the sum of the lanes modulo 2^64
+ * 	q_split(x)	signed words as q_halves, ready for multiplications
+ * 	q_dot(sum, x, y)	adds the products of q_halves, each to some lane of sum
+ * 	Q_ROWS	how many rows q16_l2_block keeps in registers beside two queries
  *
  * Sums of squares against the acceptance rule: a square is at most 2^64 - 2^33 + 1 in a distance, but 2^62 in a row
  * that is to be accepted. So a lane that was below 2^62 is below 2^63 after the next square, and its top bits tell:

@@ -11,20 +11,30 @@
  *   STEM.new                         any of these being made; what a crash leaves of it is removed by the next writer
  *
  * Segment header, 4096 bytes:
- *   0 magic "VALORIEV" | 8 version u32 = 1 | 12 dim u32 | 16 arithmetic u32 = 1 | 20 state hash u32 = 1 | 24 tree hash u32 = 1 | 28 0 u32
- *   | 32 log id[32] | 64 parent log id[32] | 96 parent commits u64 | 104 parent root[32]   (what it was restored from; zeros for a store born empty)
- *   | 136 first commit u64 (= size of the log tree before it) | 144 first event u64 | 152 time_ms u64 of the commit before, 0 if none
- *   | 160 state root[32] before the first commit | 192 frontier count u32 | 196 0 | 256 frontier roots[64][32] | 2304 0 | 4092 crc32c u32 of bytes 0...4091
+ *   0 magic "VALORIEV" | 8 version u32 = 1 | 12 dim u32 | 16 arithmetic u32 = 1 | 20 state hash u32 = 1 | 24 tree hash
+ *     u32 = 1 | 28 0 u32
+ *   | 32 log id[32] | 64 parent log id[32] | 96 parent commits u64 | 104 parent root[32]   (what it was restored from;
+ *     zeros for a store born empty)
+ *   | 136 first commit u64 (= size of the log tree before it) | 144 first event u64 | 152 time_ms u64 of the commit
+ *     before, 0 if none
+ *   | 160 state root[32] before the first commit | 192 frontier count u32 | 196 0 | 256 frontier roots[64][32] | 2304 0
+ *     | 4092 crc32c u32 of bytes 0...4091
  * Commit header, 64 bytes:
- *   0 magic "VCMT" | 4 crc32c u32 of bytes 8...63 | 8 body length u64 (multiple of 8, at most 1 GiB) | 16 number u64 | 24 first event u64
- *   | 32 time_ms u64 | 40 event count u32 (1...16,777,216) | 44 request count u32 (<= event count) | 48 flags u32 = 0 | 52 body crc32c u32 | 56 0 u64
+ *   0 magic "VCMT" | 4 crc32c u32 of bytes 8...63 | 8 body length u64 (multiple of 8, at most 1 GiB) | 16 number u64 |
+ *     24 first event u64
+ *   | 32 time_ms u64 | 40 event count u32 (1...16,777,216) | 44 request count u32 (<= event count) | 48 flags u32 = 0 |
+ *     52 body crc32c u32 | 56 0 u64
  * Commit body:
- *   request table {event index u32 (ascending strictly), 0 u32, id[16]} x request count | events | events_root[32] | state_root[32]
- * Head file, 4096 bytes: 0 magic "VALORIHD" | 8 version u32 = 1 | 12 0 u32 | 16 log id[32] | 48 crc32c u32 of bytes 0...47; slots at 1024 and 2048, 128 bytes each:
- *   0 commits u64 | 8 height u64 | 16 first event u64 of the live segment | 24 end offset u64 in it | 32 tree root[32] | 64 state root[32] | 96 time_ms u64
+ *   request table {event index u32 (ascending strictly), 0 u32, id[16]} x request count | events | events_root[32] |
+ *     state_root[32]
+ * Head file, 4096 bytes: 0 magic "VALORIHD" | 8 version u32 = 1 | 12 0 u32 | 16 log id[32] | 48 crc32c u32 of bytes
+ * 0...47; slots at 1024 and 2048, 128 bytes each:
+ *   0 commits u64 | 8 height u64 | 16 first event u64 of the live segment | 24 end offset u64 in it | 32 tree root[32]
+ *     | 64 state root[32] | 96 time_ms u64
  *   | 104 0 | 124 crc32c u32 of bytes 0...123.    The valid slot with more commits counts.
  *
- * Log tree leaf (RFC 6962, SHA-256): SHA-256(0x00 | log id | commit number u64 | first event u64 | event count u32 | flags u32 | time_ms u64
+ * Log tree leaf (RFC 6962, SHA-256): SHA-256(0x00 | log id | commit number u64 | first event u64 | event count u32 |
+ * flags u32 | time_ms u64
  *   | BLAKE3(request table) | events_root | state_root).
  */
 #ifndef VL_LOG_H
@@ -59,10 +69,11 @@ struct vl_position {
 	struct vl_frontier frontier; /* its size is the number of commits so far */
 };
 
-void vl_segment_header_encode(const struct vl_position *position, const struct vl_kernels *kernels, uint8_t out[VL_SEGMENT_HEADER]);
+void vl_segment_header_encode(const struct vl_position *position, const struct vl_kernels *kernels,
+			      uint8_t out[VL_SEGMENT_HEADER]);
 /* OK, NOT_OURS (magic), NEWER, DAMAGED. name is for messages. */
-valori_code vl_segment_header_decode(const uint8_t data[VL_SEGMENT_HEADER], const char *name, const struct vl_kernels *kernels,
-				     struct vl_position *out, valori_error *error);
+valori_code vl_segment_header_decode(const uint8_t data[VL_SEGMENT_HEADER], const char *name,
+				     const struct vl_kernels *kernels, struct vl_position *out, valori_error *error);
 
 /* One commit as read. Pointers borrow from the reader's buffer, until its next call. */
 struct vl_commit {
@@ -78,17 +89,24 @@ struct vl_commit {
 	uint64_t offset;  /* of the commit header in it */
 };
 
-/* Parses header and body framing of the commit at data (size bytes are there) and checks both crcs, lengths, zeros and that it is the one that
- * follows position. OK, DAMAGED, NEWER (flags). Does not look into events. */
-valori_code vl_commit_decode(const uint8_t *data, uint64_t size, const struct vl_position *position, const struct vl_kernels *kernels,
-			     struct vl_commit *out, valori_error *error);
+/*
+ * Parses header and body framing of the commit at data (size bytes are there) and checks both crcs, lengths, zeros and
+ * that it is the one that follows position. OK, DAMAGED, NEWER (flags). Does not look into events.
+ */
+valori_code vl_commit_decode(const uint8_t *data, uint64_t size, const struct vl_position *position,
+			     const struct vl_kernels *kernels, struct vl_commit *out, valori_error *error);
 /* Its leaf in the log tree. */
-void vl_commit_leaf(const struct vl_commit *commit, const uint8_t log_id[32], const struct vl_kernels *kernels, uint8_t out[32]);
+void vl_commit_leaf(const struct vl_commit *commit, const uint8_t log_id[32], const struct vl_kernels *kernels,
+		    uint8_t out[32]);
 /* Moves position past the commit (frontier, height, time, state root). */
-void vl_position_advance(struct vl_position *position, const struct vl_commit *commit, const struct vl_kernels *kernels);
-/* Fills in header (number, first event, crcs ...) of a commit whose body lies complete behind VL_COMMIT_HEADER bytes left free at data. */
-void vl_commit_finish(uint8_t *data, uint64_t size, const struct vl_position *position, uint64_t time_ms, uint32_t event_count,
-		      uint32_t request_count, const struct vl_kernels *kernels);
+void vl_position_advance(struct vl_position *position, const struct vl_commit *commit,
+			 const struct vl_kernels *kernels);
+/*
+ * Fills in header (number, first event, crcs ...) of a commit whose body lies complete behind VL_COMMIT_HEADER bytes
+ * left free at data.
+ */
+void vl_commit_finish(uint8_t *data, uint64_t size, const struct vl_position *position, uint64_t time_ms,
+		      uint32_t event_count, uint32_t request_count, const struct vl_kernels *kernels);
 
 /* ---- Names ---- */
 
@@ -96,7 +114,10 @@ struct vl_names { /* of one store's files; all are malloc'ed strings in one bloc
 	char *directory, *stem, *live, *head, *lock, *torn, *temporary, *snapshot;
 	char *restored; /* snapshot.val to be, while a restore is at work */
 };
-/* path is a live file (a regular file, or a name that ends in ".log" and is no directory) or a directory that holds (or will hold) events.log. */
+/*
+ * path is a live file (a regular file, or a name that ends in ".log" and is no directory) or a directory that holds (or
+ * will hold) events.log.
+ */
 valori_code vl_names_init(struct vl_names *names, const struct vl_os *os, const char *path, valori_error *error);
 void vl_names_free(struct vl_names *names);
 
@@ -114,7 +135,8 @@ struct vl_reader_options {
 	const uint8_t *prefix; /* its first bytes, when somebody has read them already: at most VL_READER_PREFIX */
 	size_t prefix_size;
 	bool follow;
-	bool ignore_head; /* read to the last valid commit, acknowledged or not: for the writer's recovery and for verify */
+	/* read to the last valid commit, acknowledged or not: for the writer's recovery and for verify */
+	bool ignore_head;
 };
 
 valori_code vl_reader_open(const struct vl_env *env, const struct vl_os *os, const struct vl_reader_options *options,
@@ -124,33 +146,44 @@ void vl_reader_close(struct vl_reader *reader);
 const struct vl_position *vl_reader_position(const struct vl_reader *reader);
 /* The base of the whole log (of the oldest segment that is there). */
 const struct vl_position *vl_reader_base(const struct vl_reader *reader);
-/* The next commit is the one that contains event (or follows the last one, when event = height). Uses segment headers and commit headers only; but
- * the position (frontier) is computed on the way from the roots in the commits. UNKNOWABLE before the base. Only forward. */
+/*
+ * The next commit is the one that contains event (or follows the last one, when event = height). Uses segment headers
+ * and commit headers only; but the position (frontier) is computed on the way from the roots in the commits. UNKNOWABLE
+ * before the base. Only forward.
+ */
 valori_code vl_reader_seek(struct vl_reader *reader, uint64_t event, valori_error *error);
 /*
- * Goes to a position that is known from elsewhere (a snapshot): nothing before it is read but commit headers, and nothing is hashed, so that it costs at
- * most one walk over one segment's commit headers. OTHER_LOG: another log, or this log has another history there (state root or numbers differ). NOT_FOUND: the log
- * ends before it. UNKNOWABLE before the base. Files only, forward only. After a failure the reader can only be closed.
+ * Goes to a position that is known from elsewhere (a snapshot): nothing before it is read but commit headers, and
+ * nothing is hashed, so that it costs at most one walk over one segment's commit headers. OTHER_LOG: another log, or
+ * this log has another history there (state root or numbers differ). NOT_FOUND: the log ends before it. UNKNOWABLE
+ * before the base. Files only, forward only. After a failure the reader can only be closed.
  */
 valori_code vl_reader_seek_position(struct vl_reader *reader, const struct vl_position *known, valori_error *error);
 /*
- * OK; END: position is the end of what counts, torn_size bytes after it do not (zeros are not counted); DAMAGED with offset and event: damage at
- * or below the head (or, without a head, with a valid commit header behind it); MISSING: the log ends below the head, or a segment is not there;
- * NEWER, IO, NO_MEMORY. Memory is bounded by what was really read.
+ * OK; END: position is the end of what counts, torn_size bytes after it do not (zeros are not counted); DAMAGED with
+ * offset and event: damage at or below the head (or, without a head, with a valid commit header behind it); MISSING:
+ * the log ends below the head, or a segment is not there; NEWER, IO, NO_MEMORY. Memory is bounded by what was really
+ * read.
  */
 valori_code vl_reader_next(struct vl_reader *reader, struct vl_commit *out, valori_error *error);
 uint64_t vl_reader_torn_size(const struct vl_reader *reader);
-uint64_t vl_reader_end_offset(const struct vl_reader *reader);	  /* of the last commit given, in the file of reader_path */
+/* of the last commit given, in the file of reader_path */
+uint64_t vl_reader_end_offset(const struct vl_reader *reader);
 const char *vl_reader_path(const struct vl_reader *reader);	  /* of the segment being read */
 uint64_t vl_reader_segments(const struct vl_reader *reader);	  /* files in the set */
-const char *vl_reader_note(const struct vl_reader *reader);	  /* why the head file is not used, or what is odd about it; "" */
+/* why the head file is not used, or what is odd about it; "" */
+const char *vl_reader_note(const struct vl_reader *reader);
 
-/* The acknowledged end as the head file says; NOT_FOUND without a valid head: the sentence says why. Whose head it is, log_id tells. NEWER, IO. */
+/*
+ * The acknowledged end as the head file says; NOT_FOUND without a valid head: the sentence says why. Whose head it is,
+ * log_id tells. NEWER, IO.
+ */
 struct vl_head {
 	uint64_t commits, height, segment_first_event, offset, time_ms;
 	uint8_t log_id[32], tree_root[32], state_root[32];
 };
-valori_code vl_head_read(const struct vl_os *os, const struct vl_kernels *kernels, const char *path, struct vl_head *out, valori_error *error);
+valori_code vl_head_read(const struct vl_os *os, const struct vl_kernels *kernels, const char *path,
+			 struct vl_head *out, valori_error *error);
 
 /* ---- Writing ---- */
 
@@ -162,29 +195,42 @@ struct vl_writer_options {
 	uint32_t sync_commits, sync_ms;
 };
 
-/* Takes the writer's lock of a store: LOCKED names the holder. The lock file is made when missing. Two stores in one directory have two stems. */
+/*
+ * Takes the writer's lock of a store: LOCKED names the holder. The lock file is made when missing. Two stores in one
+ * directory have two stems.
+ */
 valori_code vl_lock_take(const struct vl_os *os, const char *path, uint64_t byte, int *out_fd, valori_error *error);
 void vl_lock_release(const struct vl_os *os, int fd);
 
 /*
- * Makes a new live segment (temporary name, sync, link to its name: never over an existing file, sync of the directory) that starts at position, and its head. [lock held]
+ * Makes a new live segment (temporary name, sync, link to its name: never over an existing file, sync of the directory)
+ * that starts at position, and its head. [lock held]
  */
-valori_code vl_log_create(const struct vl_env *env, const struct vl_os *os, const struct vl_names *names, const struct vl_position *position,
-			  valori_error *error);
+valori_code vl_log_create(const struct vl_env *env, const struct vl_os *os, const struct vl_names *names,
+			  const struct vl_position *position, valori_error *error);
 /*
- * Opens for appending a log that a reader (ignore_head) has read to its END: position and offset are where it stopped. Finishes a half rotation,
- * writes the bytes from the head's acknowledged offset to the end again in place and syncs them (a failed sync leaves clean pages that never reached the disk),
- * saves the torn tail to STEM.torn and cuts it off, syncs. [lock held]
+ * Opens for appending a log that a reader (ignore_head) has read to its END: position and offset are where it stopped.
+ * Finishes a half rotation, writes the bytes from the head's acknowledged offset to the end again in place and syncs
+ * them (a failed sync leaves clean pages that never reached the disk), saves the torn tail to STEM.torn and cuts it
+ * off, syncs. [lock held]
  */
 valori_code vl_writer_open(const struct vl_env *env, const struct vl_os *os, const struct vl_names *names,
-			   const struct vl_writer_options *options, const struct vl_reader *reader, struct vl_writer **out, valori_error *error);
-/* Appends whole commits that follow one another (bytes), position being the one after them; not yet durable. Rotates before, when the live segment
- * is full. After ENOSPC nothing of it is left behind and later calls may succeed; after other failures the writer is poisoned: POISONED for ever. */
-valori_code vl_writer_append(struct vl_writer *writer, const uint8_t *bytes, uint64_t size, const struct vl_position *position, valori_error *error);
+			   const struct vl_writer_options *options, const struct vl_reader *reader,
+			   struct vl_writer **out, valori_error *error);
+/*
+ * Appends whole commits that follow one another (bytes), position being the one after them; not yet durable. Rotates
+ * before, when the live segment is full. After ENOSPC nothing of it is left behind and later calls may succeed; after
+ * other failures the writer is poisoned: POISONED for ever.
+ */
+valori_code vl_writer_append(struct vl_writer *writer, const uint8_t *bytes, uint64_t size,
+			     const struct vl_position *position, valori_error *error);
 /* One fdatasync for all that was appended, then the head slot. On failure the writer is poisoned. */
 valori_code vl_writer_sync(struct vl_writer *writer, valori_error *error);
-/* vl_writer_sync when the options say so: ALWAYS: now; BATCH: when sync_commits commits are waiting, or the first of them has waited sync_ms; NONE: not. For
- * calling after each group of appends, and with BATCH also when nothing is appended for a while. */
+/*
+ * vl_writer_sync when the options say so: ALWAYS: now; BATCH: when sync_commits commits are waiting, or the first of
+ * them has waited sync_ms; NONE: not. For calling after each group of appends, and with BATCH also when nothing is
+ * appended for a while.
+ */
 valori_code vl_writer_maybe_sync(struct vl_writer *writer, valori_error *error);
 /* Starts a new live segment at the current position, unless the live one holds no commit. */
 valori_code vl_writer_rotate(struct vl_writer *writer, valori_error *error);
@@ -192,9 +238,13 @@ const struct vl_position *vl_writer_position(const struct vl_writer *writer);
 /* Syncs, stores and syncs the head. NULL is fine. */
 valori_code vl_writer_close(struct vl_writer *writer, valori_error *error);
 
-/* Segments that end at or before height and so can be trimmed, oldest first: calls visit(path, first event, end height, size). */
+/*
+ * Segments that end at or before height and so can be trimmed, oldest first: calls visit(path, first event, end height,
+ * size).
+ */
 valori_code vl_log_sealed(const struct vl_env *env, const struct vl_os *os, const struct vl_names *names,
-			  valori_code (*visit)(void *argument, const char *path, uint64_t first_event, uint64_t end_event, uint64_t size),
+			  valori_code (*visit)(void *argument, const char *path, uint64_t first_event,
+					       uint64_t end_event, uint64_t size),
 			  void *argument, valori_error *error);
 
 #endif

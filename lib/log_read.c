@@ -991,10 +991,11 @@ valori_code vl_reader_seek(struct vl_reader *reader, uint64_t event, valori_erro
 }
 
 /*
- * A snapshot holds only what was acknowledged. When it knows of more than the head, the head was read too early, or it was not
- * yet on the disk when the power went.
+ * A snapshot holds only what was acknowledged. When it knows of more than the head, the head was read too early, or it
+ * was not yet on the disk when the power went.
  */
-static valori_code is_head_behind(struct vl_reader *reader, const struct vl_position *known, bool *out, valori_error *error)
+static valori_code is_head_behind(struct vl_reader *reader, const struct vl_position *known, bool *out,
+				  valori_error *error)
 {
 	valori_code code = VALORI_OK;
 

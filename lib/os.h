@@ -1,8 +1,9 @@
 /*
  * os.h - the only door to the machine: files, locks, time, randomness, as a table of functions.
  *
- * Everything above the waterline does its input and output through a struct vl_os, so that the crash simulator and fault injection can stand
- * in for the real machine. Members return 0 or a count, or -errno; they never set a message. EINTR is handled inside.
+ * Everything above the waterline does its input and output through a struct vl_os, so that the crash simulator and
+ * fault injection can stand in for the real machine. Members return 0 or a count, or -errno; they never set a message.
+ * EINTR is handled inside.
  */
 #ifndef VL_OS_H
 #define VL_OS_H
@@ -27,7 +28,8 @@ struct vl_os {
 	void *context;
 	int (*open)(void *context, const char *path, enum vl_os_open how); /* a descriptor, close-on-exec */
 	int (*close)(void *context, int fd);
-	int64_t (*read)(void *context, int fd, void *data, size_t size);	/* a stream: up to size bytes, 0 at the end */
+	/* a stream: up to size bytes, 0 at the end */
+	int64_t (*read)(void *context, int fd, void *data, size_t size);
 	int64_t (*pread)(void *context, int fd, void *data, size_t size, uint64_t offset);
 	int64_t (*pwrite)(void *context, int fd, const void *data, size_t size, uint64_t offset);
 	int64_t (*write)(void *context, int fd, const void *data, size_t size); /* a stream */
@@ -62,7 +64,10 @@ int vl_os_pwrite_all(const struct vl_os *os, int fd, const void *data, size_t si
 int vl_os_write_all(const struct vl_os *os, int fd, const void *data, size_t size);
 /* A variable of the process environment; NULL when it is not set, or empty. */
 const char *vl_os_variable(const char *name);
-/* strerror without locale: "no space left on device" for the errnos that matter, "system call failed" for others. error may be negative. */
+/*
+ * strerror without locale: "no space left on device" for the errnos that matter, "system call failed" for others. error
+ * may be negative.
+ */
 const char *vl_os_error_text(int error);
 
 #endif

@@ -60,8 +60,8 @@ static inline void vl_q16_l2_rows(const struct vl_kernels *kernels, const uint8_
 }
 
 /*
- * Distances of queries_count queries to count vectors, both packed, into out[queries_count][count]. From a few queries on
- * this is much less work than one query at a time: for searches that share a scan, some dozens of rows per call, so
+ * Distances of queries_count queries to count vectors, both packed, into out[queries_count][count]. From a few queries
+ * on this is much less work than one query at a time: for searches that share a scan, some dozens of rows per call, so
  * that they are still in the nearest cache when the next queries come by.
  */
 static inline void vl_q16_l2_block(const struct vl_kernels *kernels, const uint8_t *queries, size_t queries_count,

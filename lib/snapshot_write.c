@@ -341,7 +341,8 @@ valori_code vl_snapshot_sync_parent(const struct vl_env *env, const struct vl_os
 	return code;
 }
 
-valori_code vl_snapshot_keep_directory(const struct vl_env *env, const struct vl_os *os, const char *path, valori_error *error)
+valori_code vl_snapshot_keep_directory(const struct vl_env *env, const struct vl_os *os, const char *path,
+				       valori_error *error)
 {
 	valori_error why = {0};
 	valori_code code = vl_snapshot_sync_parent(env, os, path, &why);

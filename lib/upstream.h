@@ -1,20 +1,24 @@
 /*
  * upstream.h - the files of the Rust system, Valori-Kernel: event logs, WALs, snapshots, and the state they add up to.
  *
- * Reading only, and of bytes that lie in memory (a mapped file): nothing is copied, all pointers given out lead into them.
- * No length in a file is believed before the bytes it promises were seen to be there.
+ * Reading only, and of bytes that lie in memory (a mapped file): nothing is copied, all pointers given out lead into
+ * them. No length in a file is believed before the bytes it promises were seen to be there.
  *
- *   event log   header, then entries, each: prev_hash[32] | time varint | (v3, v4) request option [16] | entry | (v4) CRC-32
+ *   event log   header, then entries, each: prev_hash[32] | time varint | (v3, v4) request option [16] | entry | (v4)
+ *     CRC-32
  *               v2 header, 16 bytes: version u32 | dim u32 | 0 u64
- *               v3 and v4, 48 bytes: version u32 | dim u32 | 1 u8 | 0 x 3 | segment u32 | chain head of the segment before
+ *               v3 and v4, 48 bytes: version u32 | dim u32 | 1 u8 | 0 x 3 | segment u32 | chain head of the segment
+ *                 before
  *   WAL         version u32 (1 or 2) | 0 u32 | dim u32 | 0 u32, then bare events
  *   snapshot    "VALK" | version u32 (1...7) ..., alone or as the first part of a container "VAL1"
  *
- * Integers of logs and WALs are bincode's: one byte below 251, otherwise 251, 252 or 253 and two, four or eight bytes; signed ones are
- * zigzag. A longer form than needed is never written, and refused. The chain: head' = BLAKE3(head | the entry from time on, without CRC).
+ * Integers of logs and WALs are bincode's: one byte below 251, otherwise 251, 252 or 253 and two, four or eight bytes;
+ * signed ones are zigzag. A longer form than needed is never written, and refused. The chain: head' = BLAKE3(head | the
+ * entry from time on, without CRC).
  *
- * Metadata is an option whose "none" and whose length 0 are the same byte: Some(empty) is written 00 00, and the system that
- * wrote it reads None and stumbles over the second byte. Both readings are tried here; checksum, chain or the next event decide.
+ * Metadata is an option whose "none" and whose length 0 are the same byte: Some(empty) is written 00 00, and the system
+ * that wrote it reads None and stumbles over the second byte. Both readings are tried here; checksum, chain or the next
+ * event decide.
  */
 #ifndef VL_UPSTREAM_H
 #define VL_UPSTREAM_H
@@ -101,7 +105,10 @@ enum vl_upstream_decode {
 	VL_UP_BAD    /* no entry begins like this */
 };
 
-/* Zigzag varint components of a vector as int32, little-endian: count of them from *at on, which is moved. They were decoded before. */
+/*
+ * Zigzag varint components of a vector as int32, little-endian: count of them from *at on, which is moved. They were
+ * decoded before.
+ */
 void vl_upstream_components(const uint8_t **at, const uint8_t *end, size_t count, uint8_t *out);
 
 /* empty: read metadata of length 0 as Some(empty). Entries of versions 2, 3, 4. */
@@ -140,11 +147,14 @@ void vl_upstream_state_init(struct vl_upstream_state *state, const struct vl_env
 void vl_upstream_state_free(struct vl_upstream_state *state);
 
 /*
- * What its state machine does with an event, its faults included: a second soft deletion links neighbours that are none any more. Sets
- * event->id of what got the next one. OK; INVALID, NOT_FOUND, DIMENSION, TOO_LONG as it refuses, the state untouched; NO_MEMORY.
+ * What its state machine does with an event, its faults included: a second soft deletion links neighbours that are none
+ * any more. Sets event->id of what got the next one. OK; INVALID, NOT_FOUND, DIMENSION, TOO_LONG as it refuses, the
+ * state untouched; NO_MEMORY.
  */
 valori_code vl_upstream_apply(struct vl_upstream_state *state, struct vl_upstream_event *event, valori_error *error);
-/* Does an event name an id that is still to come (1), already given out (-1), or none of its own, or the next one (0)? */
+/*
+ * Does an event name an id that is still to come (1), already given out (-1), or none of its own, or the next one (0)?
+ */
 int vl_upstream_ahead(const struct vl_upstream_state *state, const struct vl_upstream_event *event);
 
 /* Parts of a snapshot, ascending by id. False: no memory, or ids not ascending. */
@@ -175,13 +185,15 @@ struct vl_upstream_file {
 };
 
 /*
- * A reader of a log (its segments in any order), a WAL or a snapshot: events in the order in which they are applied to the model
- * of the state, as long as all is sound.
+ * A reader of a log (its segments in any order), a WAL or a snapshot: events in the order in which they are applied to
+ * the model of the state, as long as all is sound.
  */
 struct vl_upstream_reader;
 
-/* files and names stay the caller's, and where they are. OK, NOT_OURS (no file of that system), DAMAGED (its header), INVALID (files that do not
- * belong together), NEWER, NO_MEMORY. */
+/*
+ * files and names stay the caller's, and where they are. OK, NOT_OURS (no file of that system), DAMAGED (its header),
+ * INVALID (files that do not belong together), NEWER, NO_MEMORY.
+ */
 valori_code vl_upstream_reader_new(const struct vl_env *env, const struct vl_upstream_file *files, size_t count,
 				   struct vl_upstream_reader **out, valori_error *error);
 void vl_upstream_reader_free(struct vl_upstream_reader *reader);

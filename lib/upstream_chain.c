@@ -1,8 +1,9 @@
 /*
  * upstream_chain.c - one entry after the other, and what it means when the next one does not fit.
  *
- * A torn write is no crime: the system appends behind the torn bytes when it is started again. Its next entry then continues the chain from the
- * last whole one, which is how it is found again. What neither fits nor is continued was altered, and the entries around it tell which.
+ * A torn write is no crime: the system appends behind the torn bytes when it is started again. Its next entry then
+ * continues the chain from the last whole one, which is how it is found again. What neither fits nor is continued was
+ * altered, and the entries around it tell which.
  */
 #include "upstream_private.h"
 
@@ -22,9 +23,12 @@ static void advance(const struct vl_upstream_reader *reader, const uint8_t *head
 	vl_blake3_final(&hash, out);
 }
 
-/* Does what comes behind the entry at offset continue the chain from it? Where nothing comes, nothing speaks against it. */
-static bool is_continued(const struct vl_upstream_reader *reader, const struct vl_upstream_segment *segment, size_t offset,
-			 const uint8_t *head, const struct vl_upstream_entry *entry)
+/*
+ * Does what comes behind the entry at offset continue the chain from it? Where nothing comes, nothing speaks against
+ * it.
+ */
+static bool is_continued(const struct vl_upstream_reader *reader, const struct vl_upstream_segment *segment,
+			 size_t offset, const uint8_t *head, const struct vl_upstream_entry *entry)
 {
 	size_t left = segment->size - offset - entry->size;
 	uint8_t next[VL_HASH_SIZE];
@@ -58,7 +62,8 @@ static size_t find_continuation(const struct vl_upstream_reader *reader, const s
 	size_t at = offset + 1;
 
 	for (unsigned tries = 0; tries < TRIES_MAX && at + VL_HASH_SIZE <= segment->size; at++) {
-		const uint8_t *found = vl_upstream_find(segment->data + at, reader->head[0], segment->size - VL_HASH_SIZE - at + 1);
+		const uint8_t *found =
+			vl_upstream_find(segment->data + at, reader->head[0], segment->size - VL_HASH_SIZE - at + 1);
 
 		if (found == NULL)
 			return 0;
@@ -88,7 +93,8 @@ static bool has_entries_behind(const struct vl_upstream_reader *reader, const st
 			continue;
 		if (segment->version >= 4)
 			return true;
-		if (segment->size - at - entry.size >= VL_HASH_SIZE && is_continued(reader, segment, at, entry.prev, &entry))
+		if (segment->size - at - entry.size >= VL_HASH_SIZE &&
+		    is_continued(reader, segment, at, entry.prev, &entry))
 			return true;
 	}
 	return false;
@@ -116,8 +122,9 @@ static void blame_chain(struct vl_upstream_reader *reader, const struct vl_upstr
 				 (unsigned long long)reader->place.entry);
 	} else if (reader->last.entry == 0 || reader->last.path != segment->name) {
 		vl_upstream_fault(reader, VALORI_UPSTREAM_ALTERED, &reader->place);
-		vl_upstream_note(reader, "entry %llu, the first of its file, continues another chain than the header says: "
-					 "the header was altered, or entries were removed from the beginning",
+		vl_upstream_note(reader,
+				 "entry %llu, the first of its file, continues another chain than the header says: "
+				 "the header was altered, or entries were removed from the beginning",
 				 (unsigned long long)reader->place.entry);
 	} else {
 		vl_upstream_fault(reader, VALORI_UPSTREAM_ALTERED, &reader->last);
@@ -137,7 +144,10 @@ static void torn(struct vl_upstream_reader *reader, const struct vl_upstream_seg
 	reader->offset = segment->size;
 }
 
-/* What stands at the offset is no entry that continues the chain, and none follows: true if it is only the end of a torn write. */
+/*
+ * What stands at the offset is no entry that continues the chain, and none follows: true if it is only the end of a
+ * torn write.
+ */
 static bool explain(struct vl_upstream_reader *reader, const struct vl_upstream_segment *segment)
 {
 	const uint8_t *data = segment->data + reader->offset;
@@ -163,9 +173,11 @@ static bool explain(struct vl_upstream_reader *reader, const struct vl_upstream_
 		vl_upstream_note(reader, "entry %llu: its checksum was altered, and no more",
 				 (unsigned long long)reader->place.entry);
 	else if (outcome == VL_UP_OK)
-		vl_upstream_note(reader, "entry %llu: the checksum does not match", (unsigned long long)reader->place.entry);
+		vl_upstream_note(reader, "entry %llu: the checksum does not match",
+				 (unsigned long long)reader->place.entry);
 	else
-		vl_upstream_note(reader, "entry %llu: no entry looks like this", (unsigned long long)reader->place.entry);
+		vl_upstream_note(reader, "entry %llu: no entry looks like this",
+				 (unsigned long long)reader->place.entry);
 	return false;
 }
 
@@ -193,8 +205,11 @@ static bool begin_segment(struct vl_upstream_reader *reader)
 		if (reader->segment == 0)
 			vl_upstream_note(reader, "the header of the first segment continues another one");
 		else
-			vl_upstream_note(reader, "the header does not continue segment %u: one of the two was altered, or entries "
-						 "were removed from the end of that one", segment[-1].number);
+			vl_upstream_note(
+				reader,
+				"the header does not continue segment %u: one of the two was altered, or entries "
+				"were removed from the end of that one",
+				segment[-1].number);
 		return false;
 	}
 	memcpy(reader->head, before, VL_HASH_SIZE);
@@ -230,8 +245,8 @@ bool vl_upstream_log_entry(struct vl_upstream_reader *reader, struct vl_upstream
 		}
 		/* Without a checksum an entry is taken at its word when only what follows it disagrees. */
 		if (!sound && segment->version < 4 &&
-		    vl_upstream_entry(segment->version, segment->data + reader->offset, segment->size - reader->offset, false,
-				      out) == VL_UP_OK)
+		    vl_upstream_entry(segment->version, segment->data + reader->offset, segment->size - reader->offset,
+				      false, out) == VL_UP_OK)
 			sound = memcmp(out->prev, reader->head, VL_HASH_SIZE) == 0;
 		if (sound) {
 			advance(reader, reader->head, out, reader->head);
@@ -262,7 +277,8 @@ static int rate(const struct vl_upstream_reader *reader, const struct vl_upstrea
 
 	if (offset == segment->size)
 		return 2;
-	switch (vl_upstream_wal_event(segment->version, segment->data + offset, segment->size - offset, false, &next, &used)) {
+	switch (vl_upstream_wal_event(segment->version, segment->data + offset, segment->size - offset, false, &next,
+				      &used)) {
 	case VL_UP_BAD:
 		return 0;
 	case VL_UP_SHORT:
@@ -301,12 +317,14 @@ bool vl_upstream_wal_next(struct vl_upstream_reader *reader, struct vl_upstream_
 		return false;
 	case VL_UP_BAD:
 		vl_upstream_fault(reader, VALORI_UPSTREAM_UNREADABLE, &reader->place);
-		vl_upstream_note(reader, "event %llu: no event looks like this", (unsigned long long)reader->place.entry);
+		vl_upstream_note(reader, "event %llu: no event looks like this",
+				 (unsigned long long)reader->place.entry);
 		return false;
 	}
 	if (vl_upstream_wal_event(segment->version, data, left, true, &again, &used_again) == VL_UP_OK &&
 	    again.metadata_empty &&
-	    rate(reader, segment, &again, reader->offset + used_again) > rate(reader, segment, out, reader->offset + used)) {
+	    rate(reader, segment, &again, reader->offset + used_again) >
+		    rate(reader, segment, out, reader->offset + used)) {
 		*out = again;
 		used = used_again;
 	}

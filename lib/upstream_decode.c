@@ -343,9 +343,10 @@ enum vl_upstream_decode vl_upstream_entry(uint32_t version, const uint8_t *data,
 /* What the first kind of WAL holds are commands; each does what an event does. */
 static void take_command(struct cursor *cursor, struct vl_upstream_event *event)
 {
-	static const uint8_t types[] = {VL_UP_INSERT,	     VL_UP_DELETE,	VL_UP_CREATE_NODE,	VL_UP_CREATE_EDGE,
-					VL_UP_DELETE_NODE,   VL_UP_DELETE_EDGE, VL_UP_SOFT_DELETE,	VL_UP_CREATE_NAMESPACE,
-					VL_UP_DROP_NAMESPACE, VL_UP_INSERT_ENCRYPTED, VL_UP_SHRED_KEY};
+	static const uint8_t types[] = {VL_UP_INSERT,		VL_UP_DELETE,		VL_UP_CREATE_NODE,
+					VL_UP_CREATE_EDGE,	VL_UP_DELETE_NODE,	VL_UP_DELETE_EDGE,
+					VL_UP_SOFT_DELETE,	VL_UP_CREATE_NAMESPACE, VL_UP_DROP_NAMESPACE,
+					VL_UP_INSERT_ENCRYPTED, VL_UP_SHRED_KEY};
 	uint8_t type = types[take_number(cursor, sizeof(types) - 1)];
 
 	*event = (struct vl_upstream_event){.type = type, .record = VL_UP_NIL};

@@ -62,7 +62,8 @@ void vl_upstream_fault(struct vl_upstream_reader *reader, valori_upstream_verdic
 		       const struct vl_upstream_place *place);
 
 /*
- * The next entry of a log whose chain holds: true, with reader->place. False: the log ends here, in whatever way the report says.
+ * The next entry of a log whose chain holds: true, with reader->place. False: the log ends here, in whatever way the
+ * report says.
  */
 bool vl_upstream_log_entry(struct vl_upstream_reader *reader, struct vl_upstream_entry *out);
 /* The same for events of a WAL. */
@@ -70,7 +71,7 @@ bool vl_upstream_wal_next(struct vl_upstream_reader *reader, struct vl_upstream_
 /* The header of a snapshot: OK, DAMAGED, NEWER. */
 valori_code vl_upstream_snapshot_begin(struct vl_upstream_reader *reader, valori_error *error);
 /* The next part of it, put into the state: OK, END, NO_MEMORY. */
-valori_code vl_upstream_snapshot_next(struct vl_upstream_reader *reader, struct vl_upstream_event *out, uint8_t *out_flags,
-				      valori_error *error);
+valori_code vl_upstream_snapshot_next(struct vl_upstream_reader *reader, struct vl_upstream_event *out,
+				      uint8_t *out_flags, valori_error *error);
 
 #endif

@@ -63,7 +63,8 @@ uint32_t vl_upstream_recognise(const uint8_t *data, size_t size)
 
 enum { HEADER_OLD = 16, HEADER_NEW = 48 };
 
-static valori_code read_header(const struct vl_upstream_file *file, struct vl_upstream_segment *out, valori_error *error)
+static valori_code read_header(const struct vl_upstream_file *file, struct vl_upstream_segment *out,
+			       valori_error *error)
 {
 	*out = (struct vl_upstream_segment){.data = file->data, .size = file->size, .name = file->name};
 	if (file->size < HEADER_OLD)
@@ -75,8 +76,8 @@ static valori_code read_header(const struct vl_upstream_file *file, struct vl_up
 		return VALORI_OK;
 	out->header = HEADER_NEW;
 	if (file->size < HEADER_NEW)
-		return vl_fail(error, VALORI_DAMAGED, "%s: %zu bytes, where the header alone has %u", file->name, file->size,
-			       HEADER_NEW);
+		return vl_fail(error, VALORI_DAMAGED, "%s: %zu bytes, where the header alone has %u", file->name,
+			       file->size, HEADER_NEW);
 	out->number = vl_get32(file->data + 12);
 	out->before = file->data + 16;
 	return VALORI_OK;
@@ -95,8 +96,8 @@ static valori_code take_segments(struct vl_upstream_reader *reader, const struct
 		for (; place > 0 && reader->segments[place - 1].number >= segment.number; place--)
 			reader->segments[place] = reader->segments[place - 1];
 		if (place < i && reader->segments[place + 1].number == segment.number)
-			return vl_fail(error, VALORI_INVALID, "%s and %s are both segment %u", reader->segments[place + 1].name,
-				       segment.name, segment.number);
+			return vl_fail(error, VALORI_INVALID, "%s and %s are both segment %u",
+				       reader->segments[place + 1].name, segment.name, segment.number);
 		reader->segments[place] = segment;
 	}
 	return VALORI_OK;
@@ -109,10 +110,11 @@ static valori_code begin(struct vl_upstream_reader *reader, const struct vl_upst
 		uint32_t kind = vl_upstream_recognise(files[i].data, files[i].size);
 
 		if (kind == VALORI_UPSTREAM_NONE)
-			return vl_fail(error, VALORI_NOT_OURS, "%s: neither a log, a WAL nor a snapshot of the Rust system",
-				       files[i].name);
+			return vl_fail(error, VALORI_NOT_OURS,
+				       "%s: neither a log, a WAL nor a snapshot of the Rust system", files[i].name);
 		if (i > 0 && (kind != reader->kind || kind != VALORI_UPSTREAM_LOG))
-			return vl_fail(error, VALORI_INVALID, "%s: only segments of one log are read together", files[i].name);
+			return vl_fail(error, VALORI_INVALID, "%s: only segments of one log are read together",
+				       files[i].name);
 		reader->kind = reader->report.kind = kind;
 		reader->report.file_size += files[i].size;
 	}
@@ -249,7 +251,8 @@ static uint32_t public_flags(const struct vl_upstream_reader *reader, const stru
 }
 
 static valori_code give(struct vl_upstream_reader *reader, const struct vl_upstream_event *event,
-			const struct vl_upstream_place *place, int flags, valori_upstream_event *out, valori_error *error)
+			const struct vl_upstream_place *place, int flags, valori_upstream_event *out,
+			valori_error *error)
 {
 	const uint8_t *at = event->vector;
 	valori_event *given = &out->event;
@@ -355,7 +358,8 @@ static bool read_event(struct vl_upstream_reader *reader, struct vl_upstream_eve
 
 static struct queued *queue_front(const struct vl_upstream_reader *reader)
 {
-	return reader->queue_first < reader->queue.count ? (struct queued *)reader->queue.data + reader->queue_first : NULL;
+	return reader->queue_first < reader->queue.count ? (struct queued *)reader->queue.data + reader->queue_first
+							 : NULL;
 }
 
 static valori_code defer(struct vl_upstream_reader *reader, const struct vl_upstream_event *event, valori_error *error)
@@ -372,8 +376,8 @@ static valori_code defer(struct vl_upstream_reader *reader, const struct vl_upst
 }
 
 /*
- * A batch overtakes single events that wait to be written: they were applied first, and stand behind it. What comes too early therefore waits,
- * and what comes behind it, too, unless it is what is waited for.
+ * A batch overtakes single events that wait to be written: they were applied first, and stand behind it. What comes too
+ * early therefore waits, and what comes behind it, too, unless it is what is waited for.
  */
 static valori_code next_of_log(struct vl_upstream_reader *reader, valori_upstream_event *out, valori_error *error)
 {

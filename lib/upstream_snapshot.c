@@ -83,15 +83,16 @@ valori_code vl_upstream_snapshot_begin(struct vl_upstream_reader *reader, valori
 	at += reader->offset;
 	reader->snap.schema = vl_get32(at + 4);
 	if (reader->snap.schema > 7)
-		return vl_fail(error, VALORI_NEWER, "%s: a snapshot of version %u; versions 1 to 7 are known", file->name,
-			       reader->snap.schema);
+		return vl_fail(error, VALORI_NEWER, "%s: a snapshot of version %u; versions 1 to 7 are known",
+			       file->name, reader->snap.schema);
 	if (reader->snap.schema == 0)
 		return vl_fail(error, VALORI_DAMAGED, "%s: a snapshot of version 0", file->name);
 	reader->state.version = vl_get64(at + 8);
 	reader->snap.dim = vl_get32(at + 20);
 	reader->offset += 32;
 	if (reader->snap.schema >= 5 && at[32] != 1)
-		return vl_fail(error, VALORI_DAMAGED, "%s: numbers of format %u; 1, which is Q16.16, is known", file->name, at[32]);
+		return vl_fail(error, VALORI_DAMAGED, "%s: numbers of format %u; 1, which is Q16.16, is known",
+			       file->name, at[32]);
 	reader->offset += reader->snap.schema >= 5;
 	if (reader->snap.dim > 2 * VL_UP_DIM_MAX)
 		return vl_fail(error, VALORI_DAMAGED, "%s: dimension %u", file->name, reader->snap.dim);
@@ -238,7 +239,8 @@ static void finish(struct vl_upstream_reader *reader)
 /* The number of things in the next part, each of which takes a byte or more. */
 static void begin_phase(struct vl_upstream_reader *reader)
 {
-	static const uint32_t limits[] = {[NODES] = VL_UP_NODES_MAX, [EDGES] = VL_UP_EDGES_MAX, [META] = VL_UP_META_MAX};
+	static const uint32_t limits[] = {
+		[NODES] = VL_UP_NODES_MAX, [EDGES] = VL_UP_EDGES_MAX, [META] = VL_UP_META_MAX};
 
 	if (reader->snap.phase == RECORDS)
 		reader->snap.records = reader->snap.slot;
@@ -261,8 +263,8 @@ static void begin_phase(struct vl_upstream_reader *reader)
 		wrong(reader, "more than a snapshot can hold");
 }
 
-valori_code vl_upstream_snapshot_next(struct vl_upstream_reader *reader, struct vl_upstream_event *out, uint8_t *out_flags,
-				      valori_error *error)
+valori_code vl_upstream_snapshot_next(struct vl_upstream_reader *reader, struct vl_upstream_event *out,
+				      uint8_t *out_flags, valori_error *error)
 {
 	uint32_t link = VL_UP_NIL;
 	bool put = true;

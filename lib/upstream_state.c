@@ -135,8 +135,8 @@ bool vl_upstream_has_node(const struct vl_upstream_state *state, uint32_t id)
 /* ---- records ---- */
 
 /*
- * As theirs does it: the record keeps its links, so that unlinking it a second time joins neighbours which it no longer has. What came between
- * is then in no list, and a dropped namespace leaves it behind: the hash shows that.
+ * As theirs does it: the record keeps its links, so that unlinking it a second time joins neighbours which it no longer
+ * has. What came between is then in no list, and a dropped namespace leaves it behind: the hash shows that.
  */
 static void unlink_record(struct vl_upstream_state *state, const struct record *record)
 {
@@ -160,12 +160,14 @@ static valori_code insert_record(struct vl_upstream_state *state, struct vl_upst
 	if (event->has_id && event->id != id)
 		return vl_fail(error, VALORI_INVALID, "record %u where %zu is the next one", event->id, id);
 	if (secret && !state->has_dim)
-		return vl_fail(error, VALORI_INVALID, "an encrypted record before any other: there is no dimension yet");
+		return vl_fail(error, VALORI_INVALID,
+			       "an encrypted record before any other: there is no dimension yet");
 	if (event->dim > DIM_MAX)
-		return vl_fail(error, VALORI_TOO_LONG, "record %zu: %u components, the limit is %u", id, event->dim, DIM_MAX);
+		return vl_fail(error, VALORI_TOO_LONG, "record %zu: %u components, the limit is %u", id, event->dim,
+			       DIM_MAX);
 	if (!secret && state->has_dim && event->dim != state->dim)
-		return vl_fail(error, VALORI_DIMENSION, "record %zu: %u components where %u are expected", id, event->dim,
-			       state->dim);
+		return vl_fail(error, VALORI_DIMENSION, "record %zu: %u components where %u are expected", id,
+			       event->dim, state->dim);
 	if (event->has_metadata && event->metadata_size > limit)
 		return vl_fail(error, VALORI_TOO_LONG, "record %zu: %zu bytes of metadata, the limit is %zu", id,
 			       event->metadata_size, limit);

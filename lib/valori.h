@@ -10,8 +10,8 @@
  *           released by the one function its comment names; every such function takes NULL.
  * Threads.  [any] from any thread at any time; [read] many threads at once, also beside one [write];
  *           [write] concurrent calls are safe and are put in a queue; [own] by one thread that owns the handle.
- * Numbers.  Vectors are Q16.16: int32_t with 16 fractional bits. Scores are exact squared L2 distances: uint64_t with 32
- *           fractional bits. Floating point enters only as bit patterns of vectors (VALORI_F32) and never leaves.
+ * Numbers.  Vectors are Q16.16: int32_t with 16 fractional bits. Scores are exact squared L2 distances: uint64_t
+ *           with 32 fractional bits. Floating point enters only as bits of vectors (VALORI_F32) and never leaves.
  * Growth.   Handles are opaque. Option structs start with their size: initialise them with VALORI_..._INIT. Codes and
  *           constants are final.
  *
@@ -125,8 +125,8 @@ typedef struct valori_when {
 } valori_when;
 
 /*
- * [any] Digits are a height, 64 hex digits a state root, "@123" milliseconds, RFC 3339 ("2026-11-20T12:00:00Z", offsets and
- * fractions allowed) a time. VALORI_OK or VALORI_INVALID.
+ * [any] Digits are a height, 64 hex digits a state root, "@123" milliseconds, RFC 3339 ("2026-11-20T12:00:00Z", offsets
+ * and fractions allowed) a time. VALORI_OK or VALORI_INVALID.
  */
 valori_code valori_when_parse(const char *text, valori_when *out, valori_error *error);
 
@@ -168,7 +168,8 @@ typedef enum valori_sync {
 typedef struct valori_options {
 	uint32_t size; /* of this struct */
 	uint32_t flags;
-	const char *log;      /* live log file ("*.log" or a regular file) or the directory that holds events.log; NULL: no log */
+	/* live log file ("*.log" or a regular file) or the directory that holds events.log; NULL: no log */
+	const char *log;
 	const char *snapshot; /* NULL: snapshot.val beside the log, if there is one; "" : use none */
 	const char *archive;  /* directory with segments that were moved away, to look further back; may be NULL */
 	uint32_t dim;	      /* 0: as the log says; else it must agree (VALORI_DIMENSION) */
@@ -185,10 +186,10 @@ typedef struct valori_options {
 #define VALORI_OPTIONS_INIT {.size = sizeof(valori_options)}
 
 /*
- * Opens a store: newest usable snapshot, then the commits after it, each one checked (checksum, roots). With neither log
- * nor snapshot but a dim, a store in memory. A snapshot that is damaged or does not belong is not used, and
- * valori_info.notes says so. VALORI_NOT_FOUND, LOCKED, DAMAGED, MISSING, NOT_OURS, NEWER, DIMENSION, OTHER_LOG, UNKNOWABLE,
- * IO, NO_MEMORY, INVALID. Release with valori_close. [any]
+ * Opens a store: newest usable snapshot, then the commits after it, each one checked (checksum, roots). With neither
+ * log nor snapshot but a dim, a store in memory. A snapshot that is damaged or does not belong is not used, and
+ * valori_info.notes says so. VALORI_NOT_FOUND, LOCKED, DAMAGED, MISSING, NOT_OURS, NEWER, DIMENSION, OTHER_LOG,
+ * UNKNOWABLE, IO, NO_MEMORY, INVALID. Release with valori_close. [any]
  */
 valori_code valori_open(const valori_options *options, valori **out, valori_error *error);
 
@@ -226,7 +227,8 @@ valori_code valori_get_info(valori *store, valori_info *out, valori_error *error
 
 typedef enum valori_op_kind {
 	VALORI_OP_INSERT = 1,	      /* vector; collection, tag, key, metadata */
-	VALORI_OP_UPSERT = 2,	      /* the same; key needed: replaces the live record with that key, nodes follow it */
+	/* the same; key needed: replaces the live record with that key, nodes follow it */
+	VALORI_OP_UPSERT = 2,
 	VALORI_OP_SOFT_DELETE = 3,    /* target: record */
 	VALORI_OP_DELETE = 4,	      /* target: record */
 	VALORI_OP_SET_METADATA = 5,   /* target: record; metadata (NULL: absent) */
@@ -246,7 +248,8 @@ typedef enum valori_op_kind {
 typedef enum valori_ref_kind {
 	VALORI_REF_NONE = 0,
 	VALORI_REF_ID = 1,  /* id */
-	VALORI_REF_KEY = 2, /* live record of the op's collection with this key; as an end of an edge: the first node of that record */
+	/* live record of the op's collection with this key; as an end of an edge: the first node of that record */
+	VALORI_REF_KEY = 2,
 	VALORI_REF_OP = 3   /* what op number id of this batch makes */
 } valori_ref_kind;
 
@@ -265,7 +268,8 @@ typedef enum valori_vector_kind {
 } valori_vector_kind;
 
 enum {				 /* valori_op.flags */
-	VALORI_OP_SALTED = 1 << 0, /* INSERT, UPSERT, SET_METADATA: salt the content, so that it can be erased one day */
+	/* INSERT, UPSERT, SET_METADATA: salt the content, so that it can be erased one day */
+	VALORI_OP_SALTED = 1 << 0,
 	VALORI_OP_REQUEST = 1 << 1 /* request is an idempotency id */
 };
 
@@ -288,7 +292,9 @@ typedef struct valori_op {
 	uint8_t request[VALORI_REQUEST_SIZE];
 } valori_op;
 
-/* A batch: operations that become one commit. It belongs to no store, so it can be filled while another is committed. */
+/*
+ * A batch: operations that become one commit. It belongs to no store, so it can be filled while another is committed.
+ */
 typedef struct valori_batch valori_batch;
 
 valori_code valori_batch_new(uint32_t dim, valori_batch **out, valori_error *error); /* [any] */
@@ -308,7 +314,8 @@ size_t valori_batch_size(const valori_batch *batch);  /* [own] bytes that its co
 void valori_batch_seal(valori_batch *batch);
 
 typedef struct valori_receipt { /* what a commit did */
-	uint64_t commit;      /* its number, or VALORI_NONE when all its requests were repeats and nothing was written */
+	/* its number, or VALORI_NONE when all its requests were repeats and nothing was written */
+	uint64_t commit;
 	uint64_t first_event; /* events before it */
 	uint64_t event_count;
 	uint64_t time_ms;
@@ -316,20 +323,23 @@ typedef struct valori_receipt { /* what a commit did */
 } valori_receipt;
 
 /*
- * Applies a batch as one commit: all of it or nothing, durable on return (with VALORI_SYNC_ALWAYS). out_ids, if not NULL,
- * receives for each op the id of what it made or touched (VALORI_NONE for a skipped one, the meta slot for META, 0 for
- * CONFIG). An empty batch does nothing. Concurrent callers share one sync. On failure error->event is the index of the op
- * at fault or VALORI_NONE. NOT_FOUND, DUPLICATE, CONFLICT, FULL, INVALID, TOO_LONG, IO, POISONED, NO_MEMORY. [write]
+ * Applies a batch as one commit: all of it or nothing, durable on return (with VALORI_SYNC_ALWAYS). out_ids, if not
+ * NULL, receives for each op the id of what it made or touched (VALORI_NONE for a skipped one, the meta slot for META,
+ * 0 for CONFIG). An empty batch does nothing. Concurrent callers share one sync. On failure error->event is the index
+ * of the op at fault or VALORI_NONE. NOT_FOUND, DUPLICATE, CONFLICT, FULL, INVALID, TOO_LONG, IO, POISONED, NO_MEMORY.
+ * [write]
  */
-valori_code valori_commit(valori *store, valori_batch *batch, valori_receipt *out, uint64_t *out_ids, valori_error *error);
+valori_code valori_commit(valori *store, valori_batch *batch, valori_receipt *out, uint64_t *out_ids,
+			  valori_error *error);
 
 /*
- * The same for count batches, in order, each a commit of its own, with one sync for all: for who has more than one ready. Stops at the
- * first that is refused; *out_done (may be NULL) is how many were committed, and error is about the one behind them. When writing or
- * syncing fails that is none. out: count receipts, or NULL; out_ids: count arrays, any of them or itself NULL. [write]
+ * The same for count batches, in order, each a commit of its own, with one sync for all: for who has more than one
+ * ready. Stops at the first that is refused; *out_done (may be NULL) is how many were committed, and error is about the
+ * one behind them. When writing or syncing fails that is none. out: count receipts, or NULL; out_ids: count arrays, any
+ * of them or itself NULL. [write]
  */
-valori_code valori_commit_many(valori *store, valori_batch *const *batches, size_t count, valori_receipt *out, uint64_t *const *out_ids,
-			       size_t *out_done, valori_error *error);
+valori_code valori_commit_many(valori *store, valori_batch *const *batches, size_t count, valori_receipt *out,
+			       uint64_t *const *out_ids, size_t *out_done, valori_error *error);
 
 /* Makes everything committed so far durable. [write] */
 valori_code valori_flush(valori *store, valori_error *error);
@@ -343,8 +353,8 @@ void valori_request_prefix(const char *source, const char *format, uint8_t out[8
  */
 valori_code valori_requests_find(valori *store, const uint8_t prefix[8], uint64_t *out_rows, valori_error *error);
 /*
- * Compares op number index of batch, whose request must have been committed, with what was committed: VALORI_OK, CONFLICT, or
- * NOT_FOUND when the request window no longer holds it. [write]
+ * Compares op number index of batch, whose request must have been committed, with what was committed: VALORI_OK,
+ * CONFLICT, or NOT_FOUND when the request window no longer holds it. [write]
  */
 valori_code valori_request_check(valori *store, const valori_batch *batch, size_t index, valori_error *error);
 
@@ -389,11 +399,13 @@ typedef struct valori_edge {
 
 valori_code valori_node_get(const valori_view *view, uint64_t id, valori_node *out, valori_error *error);
 valori_code valori_edge_get(const valori_view *view, uint64_t id, valori_edge *out, valori_error *error);
-/* Live edges of a node in order of creation: start with *cursor = 0; OK or END. outgoing 1: from it, 0: to it. [read] */
+/*
+ * Live edges of a node in order of creation: start with *cursor = 0; OK or END. outgoing 1: from it, 0: to it. [read]
+ */
 valori_code valori_edge_next(const valori_view *view, uint64_t node, int outgoing, uint64_t *cursor, valori_edge *out);
 /* Meta value by key: borrowed bytes. OK, NOT_FOUND. [read] */
-valori_code valori_meta_get(const valori_view *view, const char *key, size_t key_size, const uint8_t **out, size_t *out_size,
-			    valori_error *error);
+valori_code valori_meta_get(const valori_view *view, const char *key, size_t key_size, const uint8_t **out,
+			    size_t *out_size, valori_error *error);
 /* Collections. A name is borrowed, not NUL-terminated. OK, NOT_FOUND. [read] */
 valori_code valori_collection_find(const valori_view *view, const char *name, size_t name_size, uint32_t *out,
 				   valori_error *error);
@@ -422,11 +434,13 @@ typedef struct valori_hit {
 /*
  * The k nearest live records of each of count queries (count x dim Q16.16 that satisfy the acceptance rule), exactly,
  * nearest first, equal distances by smaller id. out has room for count x k; out_counts[i] = min(k, matches).
- * All queries share one pass over the vectors. Every hit's record leaf is recomputed and compared before it is returned:
- * DAMAGED if one differs (a snapshot with a damaged data section). Also INVALID, RANGE, UNKNOWABLE, NO_MEMORY. [read]
+ * All queries share one pass over the vectors. Every hit's record leaf is recomputed and compared before it is
+ * returned: DAMAGED if one differs (a snapshot with a damaged data section). Also INVALID, RANGE, UNKNOWABLE,
+ * NO_MEMORY. [read]
  */
 valori_code valori_search(const valori_view *view, const int32_t *queries, size_t count,
-			  const valori_search_options *options, valori_hit *out, size_t *out_counts, valori_error *error);
+			  const valori_search_options *options, valori_hit *out, size_t *out_counts,
+			  valori_error *error);
 
 /* ---- 8. Event logs as streams ----------------------------------------------------------------------------------- */
 
@@ -456,27 +470,36 @@ typedef struct valori_commit_view { /* one commit; pointers are borrowed until t
 
 enum { VALORI_LOG_FOLLOW = 1 << 0 }; /* at the end wait for more instead of END (live logs only) */
 
-/* A store (directory or live file: all its segments, as far as what is acknowledged), or one sealed segment. archive may be
- * NULL. [any] Release with valori_log_close. */
-valori_code valori_log_open(const char *path, const char *archive, uint32_t flags, valori_log **out, valori_error *error);
+/*
+ * A store (directory or live file: all its segments, as far as what is acknowledged), or one sealed segment. archive
+ * may be NULL. [any] Release with valori_log_close.
+ */
+valori_code valori_log_open(const char *path, const char *archive, uint32_t flags, valori_log **out,
+			    valori_error *error);
 /* A log stream from a descriptor, which stays the caller's. name is for messages. [any] */
 valori_code valori_log_open_fd(int fd, const char *name, valori_log **out, valori_error *error);
 void valori_log_close(valori_log *log); /* [own] */
 valori_code valori_log_get_info(valori_log *log, valori_log_info *out, valori_error *error); /* [own] */
-/* Skips forward so that the next commit is the one that contains event number event. Fast in files. UNKNOWABLE before the
- * base. [own] */
+/*
+ * Skips forward so that the next commit is the one that contains event number event. Fast in files. UNKNOWABLE before
+ * the base. [own]
+ */
 valori_code valori_log_seek(valori_log *log, uint64_t event, valori_error *error);
-/* The number of the commit that ends at a moment, in *out_commit (VALORI_NONE: the state before the first commit), without
- * moving. Needs a file. NOT_FOUND, UNKNOWABLE. [own] */
+/*
+ * The number of the commit that ends at a moment, in *out_commit (VALORI_NONE: the state before the first commit),
+ * without moving. Needs a file. NOT_FOUND, UNKNOWABLE. [own]
+ */
 valori_code valori_log_find(valori_log *log, const valori_when *when, uint64_t *out_commit, valori_error *error);
 /*
- * The next commit, its checksums, numbering, padding and events_root checked: OK, END, DAMAGED, MISSING, NEWER, IO, NO_MEMORY.
- * After END valori_log_torn_size says how many bytes after the last commit count for nothing. [own]
+ * The next commit, its checksums, numbering, padding and events_root checked: OK, END, DAMAGED, MISSING, NEWER, IO,
+ * NO_MEMORY. After END valori_log_torn_size says how many bytes after the last commit count for nothing. [own]
  */
 valori_code valori_log_next(valori_log *log, valori_commit_view *out, valori_error *error);
 uint64_t valori_log_torn_size(const valori_log *log); /* [own] */
-/* The 4096-byte header of a log stream that starts with the commit that valori_log_next gave last; when it gave none, or END,
- * of one that starts here, and holds nothing yet. [own] */
+/*
+ * The 4096-byte header of a log stream that starts with the commit that valori_log_next gave last; when it gave none,
+ * or END, of one that starts here, and holds nothing yet. [own]
+ */
 valori_code valori_log_header(valori_log *log, uint8_t out[4096], valori_error *error);
 
 typedef enum valori_event_type {
@@ -519,9 +542,12 @@ typedef struct valori_event { /* one event; bytes are borrowed with its commit *
 /* Event number index (0...event_count - 1) of a commit; cheap when asked in order. [own] */
 valori_code valori_log_event(valori_log *log, uint32_t index, valori_event *out, valori_error *error);
 
-/* Applies a commit, as read, to a store: checks that it is the next one and gives the root it says, and appends the same bytes
- * to the store's log. A commit that the store has already must be equal (VALORI_OK, *out_new = 0). OTHER_LOG: gap or difference.
- * MISMATCH: root differs. Durable after valori_flush. A fresh store in memory or on disk adopts log id and base from log. [write] */
+/*
+ * Applies a commit, as read, to a store: checks that it is the next one and gives the root it says, and appends the
+ * same bytes to the store's log. A commit that the store has already must be equal (VALORI_OK, *out_new = 0).
+ * OTHER_LOG: gap or difference. MISMATCH: root differs. Durable after valori_flush. A fresh store in memory or on disk
+ * adopts log id and base from log. [write]
+ */
 valori_code valori_replicate(valori *store, valori_log *log, const valori_commit_view *commit, int *out_new,
 			     valori_error *error);
 
@@ -540,7 +566,10 @@ typedef struct valori_snapshot_info {
 valori_code valori_snapshot_write(valori_view *view, const char *path, valori_snapshot_info *out, valori_error *error);
 /* Header and section table only: fast. NOT_FOUND, NOT_OURS, DAMAGED, NEWER. [any] */
 valori_code valori_snapshot_read(const char *path, valori_snapshot_info *out, valori_error *error);
-/* Everything: section digests, every leaf recomputed from content, every tree, the state root. DAMAGED with offset. [any] */
+/*
+ * Everything: section digests, every leaf recomputed from content, every tree, the state root. DAMAGED with offset.
+ * [any]
+ */
 valori_code valori_snapshot_check(const char *path, valori_snapshot_info *out, valori_error *error);
 
 typedef struct valori_trim_result {
@@ -549,18 +578,19 @@ typedef struct valori_trim_result {
 } valori_trim_result;
 
 /*
- * Removes (or moves to directory archive, made when missing, if not NULL) the sealed segments that the snapshot covers, oldest first, after the
- * snapshot was checked in full and its root compared with that commit's in the log. dry_run: only says what it would do. When
- * nothing writes, the live segment is rotated first if the snapshot covers it, so that all of it can go; beside a writer it stays.
- * OTHER_LOG (or a fork of this one), UNKNOWABLE (the log begins after the snapshot), MISSING (it ends before), DAMAGED, LOCKED, IO. [any]
+ * Removes (or moves to directory archive, made when missing, if not NULL) the sealed segments that the snapshot covers,
+ * oldest first, after the snapshot was checked in full and its root compared with that commit's in the log. dry_run:
+ * only says what it would do. When nothing writes, the live segment is rotated first if the snapshot covers it, so that
+ * all of it can go; beside a writer it stays. OTHER_LOG (or a fork of this one), UNKNOWABLE (the log begins after the
+ * snapshot), MISSING (it ends before), DAMAGED, LOCKED, IO. [any]
  */
-valori_code valori_trim(const char *log, const char *snapshot, const char *archive, int dry_run, valori_trim_result *out,
-			valori_error *error);
+valori_code valori_trim(const char *log, const char *snapshot, const char *archive, int dry_run,
+			valori_trim_result *out, valori_error *error);
 /*
- * Makes the store at log begin anew from a snapshot: new log id, heights go on, the old files moved to STEM.before-restore-N/. The snapshot
- * ("-": a stream on standard input) is checked in full first; it becomes snapshot.val beside the log, with the new log's id in its
- * header. The log need not exist. out (may be NULL) describes the new snapshot. LOCKED, DAMAGED, OTHER_LOG (snapshot.val there belongs to a
- * third store), IO ... [any]
+ * Makes the store at log begin anew from a snapshot: new log id, heights go on, the old files moved to
+ * STEM.before-restore-N/. The snapshot ("-": a stream on standard input) is checked in full first; it becomes
+ * snapshot.val beside the log, with the new log's id in its header. The log need not exist. out (may be NULL) describes
+ * the new snapshot. LOCKED, DAMAGED, OTHER_LOG (snapshot.val there belongs to a third store), IO ... [any]
  */
 valori_code valori_restore(const char *log, const char *snapshot, valori_snapshot_info *out, valori_error *error);
 
@@ -580,7 +610,8 @@ typedef struct valori_verify_options {
 	uint32_t size;
 	uint32_t reserved;
 	const char *path;     /* log (directory, live file, segment), snapshot, or NULL with fd: a stream of either */
-	const char *snapshot; /* compare with the log at its commit; NULL: snapshot.val beside the log if present; "": none */
+	/* compare with the log at its commit; NULL: snapshot.val beside the log if present; "": none */
+	const char *snapshot;
 	const char *archive;
 	const char *name; /* of fd, for messages */
 	int fd;		  /* -1: none */
@@ -624,8 +655,8 @@ valori_code valori_verify(const valori_verify_options *options, valori_verify_re
 /* ---- 11. Files of the Rust system -------------------------------------------------------------------------------- */
 
 /*
- * Event logs (version 2, 3 and 4, in one file or in many), WALs and snapshots of Valori-Kernel, read and never written. The events
- * are applied to a model of its state whose hash is its hash, "valori-state" version 2.
+ * Event logs (version 2, 3 and 4, in one file or in many), WALs and snapshots of Valori-Kernel, read and never written.
+ * The events are applied to a model of its state whose hash is its hash, "valori-state" version 2.
  */
 typedef struct valori_upstream valori_upstream;
 
@@ -642,7 +673,8 @@ typedef enum valori_upstream_verdict {
 	VALORI_UPSTREAM_INCOMPLETE = 2, /* what is there is sound, but segments are missing */
 	VALORI_UPSTREAM_ALTERED = 3,	/* an entry is not what was written */
 	VALORI_UPSTREAM_REFUSED = 4,	/* the chain is sound, but an event contradicts those before it */
-	VALORI_UPSTREAM_UNREADABLE = 5	/* of a WAL or a snapshot, which have no checksum: no such file goes on like this */
+	VALORI_UPSTREAM_UNREADABLE =
+		5 /* of a WAL or a snapshot, which have no checksum: no such file goes on like this */
 } valori_upstream_verdict;
 
 enum {					 /* valori_upstream_event.flags */
@@ -690,9 +722,10 @@ typedef struct valori_upstream_report {
 /* What a file's first bytes say; a pipe or a directory is NONE. NOT_FOUND, IO. [any] */
 valori_code valori_upstream_recognise(const char *path, uint32_t *out_kind, valori_error *error);
 /*
- * One log with all its segments, one WAL, or one snapshot. Segments may be given in any order; with one path, those named
- * PATH.NNNNNN beside it, and in directory archive (if not NULL), are found. NOT_FOUND, NOT_OURS, DAMAGED (header), NEWER, INVALID (files that do
- * not belong together), IO, NO_MEMORY. [any] Release with valori_upstream_close.
+ * One log with all its segments, one WAL, or one snapshot. Segments may be given in any order; with one path, those
+ * named PATH.NNNNNN beside it, and in directory archive (if not NULL), are found. NOT_FOUND, NOT_OURS, DAMAGED
+ * (header), NEWER, INVALID (files that do not belong together), IO, NO_MEMORY. [any] Release with
+ * valori_upstream_close.
  */
 valori_code valori_upstream_open(const char *const *paths, size_t count, const char *archive, valori_upstream **out,
 				 valori_error *error);

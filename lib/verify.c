@@ -742,8 +742,8 @@ static valori_code verify_log(struct verifier *verifier, valori_error *error)
 	return is_verdict_code(code) ? VALORI_OK : code;
 }
 
-valori_code vl_verify(const struct vl_env *env, const struct vl_os *os, const valori_verify_options *options, valori_verify_report *out,
-		      valori_error *error)
+valori_code vl_verify(const struct vl_env *env, const struct vl_os *os, const valori_verify_options *options,
+		      valori_verify_report *out, valori_error *error)
 {
 	valori_verify_options known = VALORI_VERIFY_INIT;
 	valori_verify_report report = {.size = sizeof(report)};

@@ -9,7 +9,7 @@
 #include "valori.h"
 
 /* valori_verify on another machine: the crash simulator, fault injection. */
-valori_code vl_verify(const struct vl_env *env, const struct vl_os *os, const valori_verify_options *options, valori_verify_report *out,
-		      valori_error *error);
+valori_code vl_verify(const struct vl_env *env, const struct vl_os *os, const valori_verify_options *options,
+		      valori_verify_report *out, valori_error *error);
 
 #endif

@@ -32,6 +32,12 @@ setup() {
 	none "$(sources | xargs grep -nIE '\b(TOD[O]|FIXM[E]|XX[X]|HAC[K])\b')"
 }
 
+@test "no line of code is wider than 120 columns" {
+	for file in lib/*.[ch] cmd/*.[ch] bench/*.c Makefile configure tests/run tests/ci contrib/*.sh; do
+		none "$(expand -t 8 "$file" | awk -v file="$file" 'length > 120 { print file ":" FNR ": " length }')"
+	done
+}
+
 @test "no trailing blanks, and every file ends its last line" {
 	none "$(sources \( -name '*.[ch]' -o -name '*.md' -o -name '*.bats' -o -name Makefile -o -name '*.[1-9]' \) |
 		xargs grep -nIE '[ 	]+$')"

@@ -32,7 +32,8 @@ static void compare(const char *text)
 	    vl_f32_from_decimal(array, size + sizeof(more) - 1, &array_bits) == size && array_bits == bits)
 		return;
 	if (wrong++ < 10)
-		printf("# %.200s: 0x%08x, in an array 0x%08x, should be 0x%08x\n", text, bits, array_bits, oracle(text));
+		printf("# %.200s: 0x%08x, in an array 0x%08x, should be 0x%08x\n", text, bits, array_bits,
+		       oracle(text));
 }
 
 static void test_grammar(void)

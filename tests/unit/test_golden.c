@@ -1,7 +1,7 @@
 /*
- * Golden files: tests/vectors/golden/ pins the bytes of the formats. This program makes the same stores again and compares;
- * then it reads the committed ones as any user's. A difference means that files of users can no longer be read: the format
- * version must then change and the old files stay beside the new ones.
+ * Golden files: tests/vectors/golden/ pins the bytes of the formats. This program makes the same stores again and
+ * compares; then it reads the committed ones as any user's. A difference means that files of users can no longer be
+ * read: the format version must then change and the old files stay beside the new ones.
  *
  *   test_golden --write DIR    makes them: only for a format that has not been released
  */

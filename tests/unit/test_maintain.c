@@ -886,9 +886,10 @@ static void test_no_memory(void)
 
 			copy_files("kept", "store");
 			memory.fail_at = memory.calls + at;
-			code = restoring ? vl_maintain_restore(&memory.env, &faultless.os, "store", "end.val", -1, NULL, NULL)
-					 : vl_maintain_trim(&memory.env, &faultless.os, "store", "end.val", "archive", false,
-							    &done, NULL);
+			code = restoring ? vl_maintain_restore(&memory.env, &faultless.os, "store", "end.val", -1, NULL,
+							       NULL)
+					 : vl_maintain_trim(&memory.env, &faultless.os, "store", "end.val", "archive",
+							    false, &done, NULL);
 			memory.fail_at = 0;
 			wrong += memory.blocks != blocks || (code != VALORI_OK && code != VALORI_NO_MEMORY);
 			after = look_at("store", NULL);

@@ -72,7 +72,9 @@ static void test_hash(const struct vl_kernels *kernels)
 	check(pieces == 0, "%s: a hash fed in pieces is the hash of the whole", kernels->name);
 }
 
-/* The length in the padding has 64 bits: a hash that says it has seen so much already, against its last block by hand. */
+/*
+ * The length in the padding has 64 bits: a hash that says it has seen so much already, against its last block by hand.
+ */
 static void test_length(const struct vl_kernels *kernels)
 {
 	static const uint64_t sizes[] = {UINT64_C(1) << 29, UINT64_C(7) << 32, (UINT64_C(1) << 61) - 64};

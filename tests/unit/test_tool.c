@@ -184,7 +184,8 @@ static void test_time(void)
 
 	check_text(tool_time(0, out), "1970-01-01T00:00:00.000Z", "time zero");
 	check_text(tool_time(UINT64_C(1709251199999), out), "2024-02-29T23:59:59.999Z", "a leap day");
-	check_text(tool_time(UINT64_C(253402300799999), out), "9999-12-31T23:59:59.999Z", "the last year of four digits");
+	check_text(tool_time(UINT64_C(253402300799999), out), "9999-12-31T23:59:59.999Z",
+		   "the last year of four digits");
 	check_text(tool_time(UINT64_C(253402300800000), out), "@253402300800000", "years beyond as milliseconds");
 	check_text(tool_time(UINT64_MAX, out), "@18446744073709551615", "the largest time");
 	for (unsigned i = 0; i < 100000; i++) {
@@ -201,7 +202,8 @@ static void test_time(void)
 
 static void test_numbers(void)
 {
-	static const char *const bad[] = {"", " 1", "+1", "-1", "1 ", "1x", "0x1", "1e3", "18446744073709551616", "99999999999999999999999"};
+	static const char *const bad[] = {
+		"", " 1", "+1", "-1", "1 ", "1x", "0x1", "1e3", "18446744073709551616", "99999999999999999999999"};
 	uint64_t number = 5;
 	bool refused = true;
 

@@ -309,8 +309,8 @@ static void test_truncation(size_t index)
 }
 
 /*
- * One bit wrong: nothing of it may crash. In a log of version 3 or 4 every one that the dimension is not in is seen: in the verdict, in the
- * state hash or in the chain's head.
+ * One bit wrong: nothing of it may crash. In a log of version 3 or 4 every one that the dimension is not in is seen: in
+ * the verdict, in the state hash or in the chain's head.
  */
 static void test_flips(size_t index)
 {
@@ -569,7 +569,10 @@ static void test_oversized(void)
 	free(value);
 }
 
-/* insert 0, 1; soft-delete 1; insert 2; soft-delete 1 again: record 2 is in no list, and a dropped namespace leaves it behind. */
+/*
+ * insert 0, 1; soft-delete 1; insert 2; soft-delete 1 again: record 2 is in no list, and a dropped namespace leaves it
+ * behind.
+ */
 static void test_double_soft_delete(void)
 {
 	struct up_file file;
@@ -1538,7 +1541,8 @@ static bool write_faults(const char *directory)
 			up_insert(&event, id, what == 5 && i == 2 ? huge : small, 4, what == 1 && i == 2 ? "" : NULL, 0, id);
 			up_event(&file, &event, -1, NULL);
 			if (what == 2 && i == 1)
-				vl_buf_put(&file.bytes, file.bytes.data + file.starts[1], 40); /* torn, then continued */
+				/* torn, then continued */
+				vl_buf_put(&file.bytes, file.bytes.data + file.starts[1], 40);
 		}
 		if (what == 3) {
 			file.bytes.data[file.starts[2] + 44] ^= 2;

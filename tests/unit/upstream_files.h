@@ -1,5 +1,6 @@
 /*
- * upstream_files.h - files of the Rust system, made here by the recipe that comes with its own test data: byte for byte the same.
+ * upstream_files.h - files of the Rust system, made here by the recipe that comes with its own test data: byte for byte
+ * the same.
  */
 #ifndef UPSTREAM_FILES_H
 #define UPSTREAM_FILES_H
@@ -81,7 +82,8 @@ static void up_insert(struct vl_buf *out, uint32_t id, const int32_t *vector, ui
 	up_number(out, tag);
 }
 
-__attribute__((unused)) static void up_auto_insert(struct vl_buf *out, const int32_t *vector, uint32_t dim, uint64_t tag)
+__attribute__((unused)) static void up_auto_insert(struct vl_buf *out, const int32_t *vector, uint32_t dim,
+						   uint64_t tag)
 {
 	up_number(out, VL_UP_AUTO_INSERT);
 	up_vector(out, vector, dim);
@@ -122,14 +124,16 @@ __attribute__((unused)) static void up_meta(struct vl_buf *out, const char *key,
 	up_bytes(out, value, size);
 }
 
-__attribute__((unused)) static void up_update_metadata(struct vl_buf *out, uint32_t id, const void *metadata, size_t size)
+__attribute__((unused)) static void up_update_metadata(struct vl_buf *out, uint32_t id, const void *metadata,
+						       size_t size)
 {
 	up_number(out, VL_UP_UPDATE_METADATA);
 	up_number(out, id);
 	up_metadata(out, metadata, size);
 }
 
-__attribute__((unused)) static void up_encrypted(struct vl_buf *out, uint32_t id, uint8_t key, const void *text, size_t size)
+__attribute__((unused)) static void up_encrypted(struct vl_buf *out, uint32_t id, uint8_t key, const void *text,
+						 size_t size)
 {
 	uint8_t name[16];
 
@@ -277,7 +281,10 @@ __attribute__((unused)) static void up_make_segment(struct up_file *file, uint32
 	vl_buf_free(&event);
 }
 
-/* Insert number i of event_log_inserts.log and wal_v1_inserts.wal, or of event_log_namespace.log and wal_v1_namespace.wal (split not 0). */
+/*
+ * Insert number i of event_log_inserts.log and wal_v1_inserts.wal, or of event_log_namespace.log and
+ * wal_v1_namespace.wal (split not 0).
+ */
 static int up_insert_number(struct vl_buf *out, uint32_t i, uint32_t split)
 {
 	int32_t vector[4];
@@ -332,7 +339,10 @@ __attribute__((unused)) static void up_make_wal(struct up_file *file, uint32_t c
 	}
 }
 
-/* What upstream's make-demo-log writes; in more than one segment when cut is not 0: segment number n begins with record n * cut. */
+/*
+ * What upstream's make-demo-log writes; in more than one segment when cut is not 0: segment number n begins with record
+ * n * cut.
+ */
 __attribute__((unused)) static void up_make_demo(struct up_file *file, uint32_t count)
 {
 	uint64_t x = 0x5eedcafe;
@@ -500,8 +510,8 @@ __attribute__((unused)) static void up_make_multi(struct vl_buf *out)
 	}
 	vl_buf_put32(out, 4);
 	for (uint32_t i = 0; i < 4; i++)
-		up_snap_node(&snap, i, 1, i, i < 3 ? i : VL_UP_NIL, i > 0 ? i - 1 : VL_UP_NIL, i > 0 ? i - 1 : VL_UP_NIL,
-			     i < 3 ? i + 1 : VL_UP_NIL);
+		up_snap_node(&snap, i, 1, i, i < 3 ? i : VL_UP_NIL, i > 0 ? i - 1 : VL_UP_NIL,
+			     i > 0 ? i - 1 : VL_UP_NIL, i < 3 ? i + 1 : VL_UP_NIL);
 	vl_buf_put32(out, 3);
 	for (uint32_t i = 0; i < 3; i++)
 		up_snap_edge(&snap, i, 0, i, i + 1);
