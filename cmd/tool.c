@@ -155,7 +155,7 @@ int tool_fail(const valori_error *error)
 	return tool_trouble(status_of((valori_code)error->code), "%s", error->message);
 }
 
-/* Is there anything at path that could be a store, a log or a snapshot? */
+/* Is there anything at path that could be a store, a log or a snapshot? An empty file could not. */
 static bool is_there(const char *path)
 {
 	char live[PATH_MAX];
@@ -165,10 +165,10 @@ static bool is_there(const char *path)
 		return true;
 	if (stat(path, &status) != 0)
 		return false;
-	if (!S_ISDIR(status.st_mode))
-		return true;
-	return snprintf(live, sizeof live, "%s/events.log", path) < (int)sizeof live &&
-	       access(live, F_OK) == 0;
+	if (S_ISDIR(status.st_mode) &&
+	    (snprintf(live, sizeof live, "%s/events.log", path) >= (int)sizeof live || stat(live, &status) != 0))
+		return false;
+	return !S_ISREG(status.st_mode) || status.st_size != 0;
 }
 
 int tool_fail_open(const char *path, const valori_error *error)

@@ -159,6 +159,18 @@ load helper
 	[ -z "$(ls nothing)" ]
 }
 
+@test "an empty log file is no store: status 4 from every reading tool" {
+	mkdir empty
+	: >empty/events.log
+	for command in "valori-verify empty" "valori-verify empty/events.log" "valori-replay empty" \
+		"valori-search -l empty -e [1]" "valori-snapshot -l empty"; do
+		run -4 $command
+		[[ $output == *"empty/events.log: "* ]]
+	done
+	echo '[1,2]' | valori-ingest -q -l empty
+	valori-verify -q empty
+}
+
 @test "operands that are no store: directories without one, loops, other files of a store" {
 	store s 5 2
 	ln -s loop loop
