@@ -64,7 +64,7 @@ int ingest_open(struct ingest *run, uint32_t dim)
 			return TOOL_OK; /* the first row decides */
 		/* What does not exist yet cannot be written to without being made: rehearsed in memory. */
 		options.log = NULL;
-		options.flags = VALORI_REHEARSE;
+		options.flags = VALORI_REHEARSE | VALORI_NO_VECTORS;
 		if (valori_open(&options, &run->store, &error) != VALORI_OK)
 			return tool_fail(&error);
 	}

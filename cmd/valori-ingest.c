@@ -219,7 +219,8 @@ static void parse(struct ingest *run, int argc, char **argv)
 			run->options.segment_size = tool_size(value, 4096, UINT64_C(1) << 50);
 			break;
 		}
-	run->options.flags = run->dry_run ? VALORI_REHEARSE : VALORI_WRITE;
+	/* Nothing here searches: roots need the digests of vectors, not the vectors. */
+	run->options.flags = VALORI_NO_VECTORS | (run->dry_run ? VALORI_REHEARSE : VALORI_WRITE);
 	run->feed.keep_sources = run->rejects_path != NULL;
 	if (run->options.log == NULL)
 		tool_usage("-l PATH is needed: the store (see %s --help)", tool.name);
