@@ -466,9 +466,15 @@ struct job {
 	enum vl_context context;
 };
 
+/* A place in the heap. It has no address while nothing but empty values was put there. */
+static const uint8_t *heap_at(const valori_batch *batch, uint64_t place)
+{
+	return batch->heap.data != NULL ? batch->heap.data + place : NULL;
+}
+
 static void add_job(valori_batch *batch, uint64_t place, size_t size, size_t hash, enum vl_context context)
 {
-	struct job job = {batch->heap.data + place, size, hash, context};
+	struct job job = {heap_at(batch, place), size, hash, context};
 
 	vl_buf_put(&batch->jobs, &job, sizeof(job));
 }
@@ -581,12 +587,12 @@ void vl_batch_event(const valori_batch *batch, size_t index, struct vl_event *ou
 	out->key_size = op->key_size;
 	out->metadata_size = op->metadata_size;
 	if (op->key_size > 0) {
-		out->key = batch->heap.data + op->key;
+		out->key = heap_at(batch, op->key);
 		if (is_sealed)
 			memcpy(out->k, batch->hashes.data + (size_t)op->key_hash * VL_HASH_SIZE, VL_HASH_SIZE);
 	}
 	if (op->metadata_size != VL_ABSENT) {
-		out->metadata = batch->heap.data + op->metadata;
+		out->metadata = heap_at(batch, op->metadata);
 		if (op->is_salted)
 			out->salt = out->metadata - VL_SALT_SIZE;
 		if (is_sealed)

@@ -109,6 +109,11 @@ static void test_cut(void)
 			_exit(4);
 		_exit(data[12288] == 0 ? 5 : 6);
 	}
+	if (getenv("VALORI_EMULATED") != NULL) {
+		waitpid(child, &status, 0);
+		check_skip("a handler of SIGBUS learns which file was cut short", "an emulator has its own SIGBUS");
+		return;
+	}
 	check(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) &&
 		      WEXITSTATUS(status) == 3,
 	      "a handler of SIGBUS learns which file was cut short");
