@@ -275,12 +275,15 @@ static void test_beside_writer(void)
 
 /* ---- damage that nobody looked for ---- */
 
-/* Bits of the vectors' section: opening does not see them, but no hit may be wrong. */
-static void test_damaged_hits(void)
+/*
+ * Bits of a section, one in every element, somewhere below reach bytes of it: opening does not see them, but no hit may
+ * be wrong.
+ */
+static void test_damaged_hits(unsigned section, uint64_t reach, const char *what)
 {
 	char directory[256];
 	struct model *model = model_new();
-	uint64_t seed = 15, offset, records;
+	uint64_t seed = 15, offset, records, element;
 	unsigned wrong = 0, refused = 0, right = 0;
 	valori_hit expected[10], hits[10];
 	valori_search_options searching = VALORI_SEARCH_INIT;
@@ -303,9 +306,10 @@ static void test_damaged_hits(void)
 	valori_view_close(view);
 	close_store(store);
 	bytes = stores_read(path, &size);
-	offset = vl_get64(bytes + 4096 + (size_t)64 * (VL_SECTION_VECTORS - 1) + 8);
+	offset = vl_get64(bytes + 4096 + (size_t)64 * (section - 1) + 8);
+	element = vl_get32(bytes + 4096 + (size_t)64 * (section - 1) + 4);
 	for (uint64_t id = 0; id < records; id++) {
-		uint64_t byte = offset + id * 4 * MODEL_DIM + id % (4 * MODEL_DIM);
+		uint64_t byte = offset + id * element + id % reach;
 		bool is_hit = false;
 		valori_code code;
 
@@ -406,7 +410,9 @@ int main(void)
 	test_same_bytes();
 	test_verify_stream();
 	test_beside_writer();
-	test_damaged_hits();
+	test_damaged_hits(VL_SECTION_VECTORS, 4 * MODEL_DIM, "vectors");
+	/* The vector is right then, and so is its hash: only the leaf tells. */
+	test_damaged_hits(VL_SECTION_RECORDS, 8, "tags");
 	test_half_restored();
 	return check_done();
 }
