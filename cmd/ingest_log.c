@@ -29,6 +29,11 @@ static int check_log(struct ingest *run, const char *name, const valori_log_info
 		return tool_trouble(TOOL_USAGE,
 				    "%s: is another log than the store's; --renumber takes its events as new ones",
 				    name);
+	/* Said before the first commit, for there may be none: an empty store of another log would be all there is. */
+	if (!run->renumber && info.height == 0 && log->base_event != 0)
+		return tool_trouble(TOOL_UNKNOWABLE,
+				    "%s: begins after event %llu: a snapshot of that moment is needed (-s)", name,
+				    (unsigned long long)log->base_event);
 	return TOOL_OK;
 }
 

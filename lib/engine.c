@@ -444,7 +444,8 @@ static valori_code check_existence(struct recovery *recovery, valori_error *erro
 	vl_reader_close(recovery->reader);
 	recovery->reader = NULL;
 	if (code != VALORI_NOT_FOUND || exists(store, store->names.head) || exists(store, store->names.snapshot) ||
-	    (recovery->options->snapshot != NULL && exists(store, recovery->options->snapshot)))
+	    (recovery->options->snapshot != NULL && exists(store, recovery->options->snapshot) &&
+	     exists(store, store->names.directory)))
 		return VALORI_OK;
 	return code;
 }

@@ -472,6 +472,20 @@ npy() { # descr, order, shape, data on stdin
 	cmp <(valori-replay -o - db) <(valori-replay -o - fifth)
 }
 
+@test "a trimmed log needs the snapshot of its base, whether commits follow or not" {
+	store db 10 3 10
+	valori-snapshot -q -l db -s db/snapshot.val --trim
+	for rows in 0 5; do
+		rows $rows 3 9 z | valori-ingest -q -l db >ids
+		run --separate-stderr bash -c 'valori-replay -o - db | valori-ingest -l copy -f log -'
+		[ "$status" = 8 ]
+		[[ $stderr == *"begins after event 10: a snapshot of that moment is needed"* ]]
+		run -0 bash -c "valori-replay -o - db | valori-ingest -l copy$rows -s db/snapshot.val -f log -"
+		cp db/snapshot.val "copy$rows"
+		[ "$(root "copy$rows")" = "$(root db)" ]
+	done
+}
+
 @test "a gap or a difference is answered 1, another log is refused with 2" {
 	store db 30 3 10
 	valori-replay -o - --to 10 db | valori-ingest -l copy -f log -
