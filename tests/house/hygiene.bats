@@ -76,6 +76,24 @@ setup() {
 	[ "$(ls "$BATS_TEST_TMPDIR/b" | sort | tr '\n' ' ')" = "config.h config.mak " ]
 }
 
+@test "without root, configure names the command, and stops only for what nothing can do without" {
+	bin=$BATS_TEST_TMPDIR/bin
+	mkdir "$bin"
+	for tool in sh mkdir mktemp rm tr cat touch gcc make pkg-config; do
+		ln -s "$(command -v "$tool")" "$bin"
+	done
+	printf '#!/bin/sh\necho 1000\n' >"$bin/id"
+	printf '#!/bin/sh\necho called\n' >"$bin/apt-get"
+	chmod +x "$bin/id" "$bin/apt-get"
+	PATH=$bin run ./configure --dir="$BATS_TEST_TMPDIR/b" --deps=check
+	[ "$status" = 1 ]
+	[[ $output == *"as root:  apt-get install -y --no-install-recommends bats jq "* ]]
+	ln -s "$(command -v bats)" "$bin"
+	PATH=$bin run ./configure --dir="$BATS_TEST_TMPDIR/b" --deps=check
+	[ "$status" = 0 ]
+	[[ $output == *"apt-get install -y --no-install-recommends jq "* ]]
+}
+
 @test "the top level stays one screen" {
 	[ "$(sources -path './*' ! -path './*/*' | wc -l)" -le 12 ]
 }
