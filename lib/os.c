@@ -26,7 +26,9 @@ static size_t clamp(size_t size)
 
 static int os_open(void *context, const char *path, enum vl_os_open how)
 {
-	int flags = O_CLOEXEC, fd;
+	/* A pipe where a file should be must not hold anybody up: its open would wait for somebody at the other end. */
+	int flags = O_CLOEXEC | O_NONBLOCK, fd;
+	struct stat found;
 
 	(void)context;
 	switch (how) {
@@ -46,7 +48,13 @@ static int os_open(void *context, const char *path, enum vl_os_open how)
 	do
 		fd = open(path, flags, 0644);
 	while (fd < 0 && errno == EINTR);
-	return fd < 0 ? -errno : fd;
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &found) == 0 && S_ISFIFO(found.st_mode)) {
+		close(fd);
+		return -ESPIPE;
+	}
+	return fd;
 }
 
 static int os_close(void *context, int fd)
@@ -476,6 +484,7 @@ const char *vl_os_error_text(int error)
 		{ENXIO, "no such device or address"},
 		{EOPNOTSUPP, "operation not supported"},
 		{EPERM, "operation not permitted"},
+		{ESPIPE, "is a pipe"},
 		{EPIPE, "broken pipe"},
 		{EROFS, "read-only file system"},
 		{ESPIPE, "illegal seek"},

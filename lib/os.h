@@ -26,7 +26,8 @@ struct vl_os_stat {
 
 struct vl_os {
 	void *context;
-	int (*open)(void *context, const char *path, enum vl_os_open how); /* a descriptor, close-on-exec */
+	/* A descriptor, close-on-exec. Never waits: a pipe is refused with -ESPIPE. */
+	int (*open)(void *context, const char *path, enum vl_os_open how);
 	int (*close)(void *context, int fd);
 	/* a stream: up to size bytes, 0 at the end */
 	int64_t (*read)(void *context, int fd, void *data, size_t size);

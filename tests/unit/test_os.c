@@ -55,6 +55,9 @@ static void test_files(void)
 	fd = os->open(NULL, "a", VL_OS_READ);
 	check(os->pwrite(NULL, fd, "x", 1, 0) == -EBADF, "a file opened to read is not written");
 	os->close(NULL, fd);
+	check(mkfifo("pipe", 0600) == 0 && os->open(NULL, "pipe", VL_OS_READ) == -ESPIPE &&
+		      os->open(NULL, "pipe", VL_OS_WRITE) == -ESPIPE,
+	      "a pipe in place of a file is refused, and not waited for");
 }
 
 static int collect(void *argument, const char *name)
