@@ -158,6 +158,15 @@ static bool is_covered(const struct work *work, const valori_info *store)
 	       info.commits >= store->commits;
 }
 
+/* It may be all that is left of that log: only who names it as output may replace it. */
+static bool is_of_another_log(const struct work *work, const valori_info *store)
+{
+	valori_snapshot_info info = {.size = sizeof info};
+
+	return work->output == NULL && valori_snapshot_read(work->snapshot, &info, NULL) == VALORI_OK &&
+	       memcmp(&info.log_id, &store->log_id, sizeof info.log_id) != 0;
+}
+
 static int write_view(const struct work *work, valori_view *view)
 {
 	const char *path = work->output ? work->output : work->snapshot;
@@ -198,6 +207,9 @@ static int write_snapshot(struct work *work)
 		status = tool_fail(&error);
 	else if (work->if_newer && (work->is_up_to_date = is_covered(work, &info)))
 		status = TOOL_NO;
+	else if (is_of_another_log(work, &info))
+		status = tool_trouble(TOOL_NO, "%s: is the snapshot of another log, and stays as it is",
+				      work->snapshot);
 	else
 		status = write_view(work, view);
 	valori_view_close(view);
