@@ -704,6 +704,7 @@ static valori_code wait_for_more(struct vl_reader *reader, valori_error *error)
 
 	for (;;) {
 		struct vl_head head;
+		struct vl_os_stat found;
 		valori_code code = vl_head_read(reader->os, reader->kernels, reader->names.head, &head, error);
 		int result;
 
@@ -715,6 +716,17 @@ static valori_code wait_for_more(struct vl_reader *reader, valori_error *error)
 			reader->head = head;
 			reader->has_head = true;
 			return VALORI_OK;
+		}
+		result = reader->os->stat(reader->os->context, reader->segment.fd, &found);
+		if (result < 0)
+			return vl_fail_system(error, result, reader->name, "cannot be looked at");
+		if (found.size < reader->end) {
+			vl_fail(error, VALORI_MISSING, "%s: was cut to %llu bytes under its reader, before event %llu",
+				reader->name, (unsigned long long)found.size,
+				(unsigned long long)reader->position.height);
+			if (error != NULL)
+				error->offset = found.size;
+			return VALORI_MISSING;
 		}
 		result = reader->os->wait(reader->os->context, reader->segment.fd, pause);
 		if (result < 0)
