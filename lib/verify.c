@@ -8,7 +8,10 @@
 
 enum { PIECE = 64 << 10 }; /* read at a time when checksums are looked at again */
 
-enum { MAGIC_SIZE = 8 };
+enum {
+	MAGIC_SIZE = 8,
+	TRIES_MAX = 8 /* for a log that is trimmed while it is read */
+};
 
 struct verifier {
 	const struct vl_env *env;
@@ -742,14 +745,64 @@ static valori_code verify_log(struct verifier *verifier, valori_error *error)
 	return is_verdict_code(code) ? VALORI_OK : code;
 }
 
+/* Were segments removed while they were being read? One that was not there from the start will not come. */
+static bool was_trimmed_meanwhile(const struct verifier *verifier)
+{
+	const struct vl_reader_options reading = {.path = verifier->options->path,
+						  .archive = verifier->options->archive,
+						  .fd = -1,
+						  .ignore_head = true};
+	struct vl_reader *now;
+	bool is_later;
+
+	/* What the caller was shown cannot be taken back. */
+	if (reading.path == NULL || verifier->reader == NULL || verifier->options->trace != NULL)
+		return false;
+	if (vl_reader_open(verifier->env, verifier->os, &reading, &now, NULL) != VALORI_OK)
+		return false;
+	is_later = vl_reader_base(now)->height > vl_reader_base(verifier->reader)->height;
+	vl_reader_close(now);
+	return is_later;
+}
+
+static valori_code verify_once(struct verifier *verifier, valori_error *error)
+{
+	const valori_verify_options *options = verifier->options;
+	valori_code code = VALORI_OK;
+
+	start_report(verifier);
+	vl_replica_init_blind(&verifier->replica, verifier->env, 0);
+	if (options->path == NULL)
+		code = read_prefix(verifier, error);
+	if (code != VALORI_OK)
+		return code;
+	if (options->path != NULL ? is_snapshot_file(verifier, options->path)
+				  : has_snapshot_magic(verifier->prefix, verifier->prefix_size))
+		return verify_snapshot(verifier, options->path, error);
+	if (options->path != NULL) {
+		code = vl_names_init(&verifier->names, verifier->os, options->path, error);
+		verifier->has_names = code == VALORI_OK;
+	}
+	return code == VALORI_OK ? verify_log(verifier, error) : code;
+}
+
+static void verifier_free(struct verifier *verifier)
+{
+	vl_replica_free(&verifier->replica);
+	vl_snapshot_close(verifier->snapshot);
+	vl_reader_close(verifier->reader);
+	if (verifier->has_names)
+		vl_names_free(&verifier->names);
+}
+
 valori_code vl_verify(const struct vl_env *env, const struct vl_os *os, const valori_verify_options *options,
 		      valori_verify_report *out, valori_error *error)
 {
 	valori_verify_options known = VALORI_VERIFY_INIT;
 	valori_verify_report report = {.size = sizeof(report)};
-	struct verifier verifier = {.env = env, .os = os, .options = &known, .report = &report};
 	valori_error own_error;
-	valori_code code = VALORI_OK;
+	valori_code code;
+	bool again;
 
 	if (error == NULL)
 		error = &own_error;
@@ -759,28 +812,15 @@ valori_code vl_verify(const struct vl_env *env, const struct vl_os *os, const va
 	memcpy(&known, options, options->size < sizeof(known) ? options->size : sizeof(known));
 	if ((known.path == NULL) == (known.fd < 0))
 		return vl_fail(error, VALORI_INVALID, "either a path or a descriptor is needed");
-	start_report(&verifier);
-	vl_replica_init_blind(&verifier.replica, verifier.env, 0);
-	if (known.path == NULL)
-		code = read_prefix(&verifier, error);
-	if (code != VALORI_OK) {
-		/* nothing to look at */
-	} else if (known.path != NULL ? is_snapshot_file(&verifier, known.path)
-				      : has_snapshot_magic(verifier.prefix, verifier.prefix_size)) {
-		code = verify_snapshot(&verifier, known.path, error);
-	} else {
-		if (known.path != NULL) {
-			code = vl_names_init(&verifier.names, verifier.os, known.path, error);
-			verifier.has_names = code == VALORI_OK;
-		}
-		if (code == VALORI_OK)
-			code = verify_log(&verifier, error);
+	for (int tries = 1;; tries++) {
+		struct verifier verifier = {.env = env, .os = os, .options = &known, .report = &report};
+
+		code = verify_once(&verifier, error);
+		again = code == VALORI_UNKNOWABLE && tries < TRIES_MAX && was_trimmed_meanwhile(&verifier);
+		verifier_free(&verifier);
+		if (!again)
+			break;
 	}
-	vl_replica_free(&verifier.replica);
-	vl_snapshot_close(verifier.snapshot);
-	vl_reader_close(verifier.reader);
-	if (verifier.has_names)
-		vl_names_free(&verifier.names);
 	if (code == VALORI_OK) {
 		report.size = out->size;
 		memcpy(out, &report, out->size < sizeof(report) ? out->size : sizeof(report));
