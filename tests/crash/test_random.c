@@ -31,7 +31,6 @@ static void draw_fault(struct world *world, uint64_t *seed)
 	uint64_t dice = model_random(seed) % 16;
 
 	sim_reset_counts(world->sim);
-	world->sim->failed_syncs = world->sim->full_writes = 0;
 	if (dice < 6) {
 		fault->power_at = 1 + model_random(seed) % (dice < 4 ? 30 : 150);
 		fault->power_effect = (unsigned)(model_random(seed) % 3);

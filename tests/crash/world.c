@@ -217,17 +217,30 @@ void world_drop(struct world *world)
 		world_fail(world, "%lld blocks of memory were not given back", (long long)world->blocks);
 }
 
+static void lose_power(struct world *world)
+{
+	world->told = world->safe;
+	world->is_head_old = true;
+}
+
 void world_die(struct world *world, const uint64_t *seed)
 {
 	world_drop(world);
-	if (seed != NULL) {
-		sim_power_off(world->sim, *seed);
-		world->told = world->safe;
-		world->is_head_old = true;
-	} else {
-		sim_kill(world->sim);
-	}
 	world->counts.crashes++;
+	if (seed == NULL) {
+		sim_kill(world->sim);
+		return;
+	}
+	sim_power_off(world->sim, *seed);
+	lose_power(world);
+}
+
+void world_die_to(struct world *world, const unsigned *alternatives)
+{
+	world_drop(world);
+	world->counts.crashes++;
+	sim_power_off_to(world->sim, alternatives);
+	lose_power(world);
 }
 
 /* ---- What a success tells the user ---- */
@@ -409,6 +422,46 @@ static void settle_snapshots(struct world *world)
 	}
 }
 
+/* The number of the newest place where a restore has put an old store; 0: none. */
+static unsigned newest_backup(const struct world *world)
+{
+	char log[96];
+	unsigned newest = 0;
+	size_t size;
+
+	for (unsigned n = 1; n < 64; n++) {
+		snprintf(log, sizeof(log), STORE "/events.before-restore-%u/events.log", n);
+		if (sim_content(world->sim, log, &size) != NULL)
+			newest = n;
+	}
+	return newest;
+}
+
+/* The old store can be opened where the restore has put it. */
+static void check_backup(struct world *world)
+{
+	valori_options options = VALORI_OPTIONS_INIT;
+	char path[64];
+	valori_error error;
+	valori *store;
+	struct moment found;
+
+	if (world->backup == 0)
+		return;
+	snprintf(path, sizeof(path), STORE "/events.before-restore-%u", world->backup);
+	options.log = path;
+	options.flags = VALORI_WRITE; /* a reader would see no more than an old head says */
+	if (vl_engine_open(&options, &world->sim->os, &world->env, &store, &error) != VALORI_OK) {
+		if (!is_excused(world))
+			world_fail(world, "the store before the restore: %s", error.message);
+		return;
+	}
+	found = moment_of(store);
+	if (found.height != world->before.height || !is_same(&found.root, &world->before.root))
+		world_fail(world, "the store before the restore is not what it was");
+	valori_close(store, NULL);
+}
+
 void world_open(struct world *world)
 {
 	valori_options options = store_options(world, VALORI_WRITE | VALORI_CREATE);
@@ -440,6 +493,7 @@ void world_open(struct world *world)
 	world->is_head_old = false;
 	compare(world, world->store, "opened to write");
 	settle_snapshots(world);
+	check_backup(world);
 }
 
 void world_close(struct world *world)
@@ -625,47 +679,11 @@ void world_trim(struct world *world, bool is_archived)
 	world->counts.trims += code == VALORI_OK;
 }
 
-/* The old store can be opened where the restore has put it. */
-static void check_backup(struct world *world, const struct moment *before)
-{
-	valori_options options = VALORI_OPTIONS_INIT;
-	char path[64], log[96];
-	unsigned newest = 0;
-	size_t size;
-	valori_error error;
-	valori *store;
-
-	for (unsigned n = 1; n < 64; n++) {
-		snprintf(log, sizeof(log), STORE "/events.before-restore-%u/events.log", n);
-		if (sim_content(world->sim, log, &size) != NULL)
-			newest = n;
-	}
-	if (newest == 0) {
-		world_fail(world, "a restore has left nothing of the old store");
-		return;
-	}
-	snprintf(path, sizeof(path), STORE "/events.before-restore-%u", newest);
-	options.log = path;
-	options.flags = VALORI_WRITE; /* a reader would see no more than an old head says */
-	if (vl_engine_open(&options, &world->sim->os, &world->env, &store, &error) != VALORI_OK) {
-		if (!is_excused(world))
-			world_fail(world, "the store before the restore: %s", error.message);
-		return;
-	}
-	{
-		struct moment found = moment_of(store);
-
-		if (found.height != before->height || !is_same(&found.root, &before->root))
-			world_fail(world, "the store before the restore is not what it was");
-	}
-	valori_close(store, NULL);
-}
-
 void world_restore(struct world *world, bool from_copy)
 {
 	unsigned moment = from_copy ? world->copy : world->snapshot;
 	struct moment before = world->moments[world->count];
-	bool is_settled = world->told == world->count;
+	bool is_settled = world->told == world->count; /* else nobody knows what the old store held */
 	valori_error error;
 	valori_code code;
 
@@ -683,8 +701,10 @@ void world_restore(struct world *world, bool from_copy)
 	}
 	world->counts.restores++;
 	settle_restore(world, moment);
-	if (is_settled)
-		check_backup(world, &before);
+	world->before = before;
+	world->backup = is_settled ? newest_backup(world) : 0;
+	if (is_settled && world->backup == 0)
+		world_fail(world, "a restore has left nothing of the old store");
 }
 
 /* ---- Looking ---- */

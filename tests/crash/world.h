@@ -58,6 +58,8 @@ struct world {
 		snapshot_next;    /* moment of snapshot.val; of the one being written. WORLD_NONE: none */
 	unsigned copy, copy_next; /* the same of the snapshot elsewhere */
 	unsigned restoring;       /* moment to which a restore in flight goes */
+	unsigned backup;		  /* where the last restore has put the old store; 0: nowhere */
+	struct moment before;		  /* what that must hold */
 	bool is_archived;         /* nothing of the log was trimmed without a place in the archive */
 	bool is_head_old;         /* since the last power cut nobody has opened the store to write */
 
@@ -83,6 +85,8 @@ void world_restore(struct world *world, bool from_copy); /* the store must be cl
 
 /* The process ends, and the power when seed is given; the store is given up. */
 void world_die(struct world *world, const uint64_t *seed);
+/* The same with one of the states that sim_choices counts. */
+void world_die_to(struct world *world, const unsigned *alternatives);
 /* What any reader and valori_verify say of the machine as it is. Changes nothing on it. */
 void world_look(struct world *world);
 /* Nobody is left and nothing leaks: call it when the store is given up. */
