@@ -1,8 +1,9 @@
 /*
  * model.h - what a store must hold: arrays, and rules written as plainly as can be.
  *
- * A deed is one operation, small enough to be kept for ever; a batch is what becomes one commit. The same seed draws the same batch on the same model.
- * Nothing here is shared with the engine but the names of valori.h.
+ * A deed is one operation, small enough to be kept for ever; a batch is what becomes one commit. The same
+ * seed draws the same batch on the same model. Nothing here is shared with the engine but the names of
+ * valori.h.
  */
 #ifndef MODEL_H
 #define MODEL_H
@@ -65,7 +66,7 @@ struct model {
 /* splitmix64: the same numbers on every machine. */
 uint64_t model_random(uint64_t *seed);
 void model_init(struct model *model);
-/* A batch of count operations that must succeed one after the other. large: with metadata that fills pages. */
+/* A batch of count operations that must succeed in this order. large: with metadata that fills pages. */
 void model_draw(const struct model *model, uint64_t *seed, unsigned count, bool is_large, struct batch *out);
 void model_apply(struct model *model, const struct batch *batch);
 /* The batch as the library wants it; to be freed with valori_batch_free. */

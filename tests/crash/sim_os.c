@@ -253,7 +253,7 @@ static void inode_free(struct sim_inode *inode)
 	free(inode);
 }
 
-/* The directory that holds the last component of path, which goes to name: -errno. Of "/" and "" the name is ".". */
+/* The directory that holds the last component of path, which goes to name ("." of "/"); or -errno. */
 static int look_up(const struct sim *sim, const char *path, char name[NAME_MAX_SIZE])
 {
 	unsigned directory = 0;
@@ -339,7 +339,7 @@ static void take_sector(const struct blob *from, uint64_t sector, uint8_t out[SI
 		memcpy(out, from->data + at, size);
 }
 
-/* The sector as the cache had it after the first `version` changes; as the disk has it when none of them touched it. */
+/* The sector as the cache had it after the first `version` changes; as the disk has it when none touched it. */
 static void make_sector(const struct sim_inode *inode, uint64_t sector, unsigned version,
 			uint8_t out[SIM_SECTOR])
 {
@@ -487,7 +487,7 @@ static struct blob *come_out(const struct sim_inode *inode, const struct outcome
 	return out;
 }
 
-/* A whole sector more may stand in a file's last one than its size says: what lies behind the size is nothing. */
+/* That is what the disk holds; nothing is left to be written. */
 static void settle(struct sim_inode *inode, struct blob *disk)
 {
 	blob_drop(inode->disk);
@@ -1358,7 +1358,8 @@ static uint64_t digest(const struct sim *sim, unsigned number)
 
 	if (!inode->is_directory) {
 		if (inode->disk->digest == 0)
-			inode->disk->digest = mix(inode->disk->size, inode->disk->data, inode->disk->size) | 1;
+			inode->disk->digest =
+				mix(inode->disk->size, inode->disk->data, inode->disk->size) | 1;
 		return inode->disk->digest;
 	}
 	for (unsigned i = 0; i < inode->disk_entries.count; i++) { /* in whatever order */

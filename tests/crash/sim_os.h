@@ -1,13 +1,16 @@
 /*
  * sim_os.h - a machine in memory that loses power.
  *
- * Each file has what the disk holds, what the page cache holds, and the writes and truncations that lie between the two; each directory likewise, with
- * its entries. sync and sync_directory carry the cache to the disk. When the power goes, the disk may hold of what was not synced, sector by
- * sector (512 bytes), the content after any number of the writes: so writes are lost, kept, torn, reordered. The size may be any that the
- * file had since its last sync; where it reaches further than what was written there are zeros. Any of the unsynced changes of a directory may be lost,
- * each as a whole. Nothing else is allowed: what was synced is there.
+ * Each file has what the disk holds, what the page cache holds, and the writes and truncations that lie
+ * between the two; each directory likewise, with its entries. sync and sync_directory carry the cache to
+ * the disk. When the power goes, the disk may hold of what was not synced, sector by sector (512 bytes),
+ * the content after any number of the writes: so writes are lost, kept, torn, reordered. The size may be
+ * any that the file had since its last sync; where it reaches further than what was written there are
+ * zeros. Any of the unsynced changes of a directory may be lost, each as a whole. Nothing else is allowed:
+ * what was synced is there.
  *
- * A process that dies leaves the cache. A sync that fails leaves the cache clean, and the disk with any part of what was to be written.
+ * A process that dies leaves the cache. A sync that fails leaves the cache clean, and the disk with any
+ * part of what was to be written.
  */
 #ifndef SIM_OS_H
 #define SIM_OS_H
@@ -19,9 +22,8 @@ enum { SIM_SECTOR = 512, SIM_PAGE = 4096 };
 struct sim_fault {
 	/* Counted from 1 and from the last sim_reset_counts; 0: never. */
 	uint64_t power_at; /* at this change (sim_changes) the process ends; every call after it fails */
-	unsigned
-		power_effect; /* how much of that change is done: 0 nothing, 1 all, 2 half when it is a write */
-	uint64_t call_at;     /* the same at this call of any kind, before it does anything */
+	unsigned power_effect;	/* what of that change is done: 0 nothing, 1 all, 2 half when it is a write */
+	uint64_t call_at;	/* the same at this call of any kind, before it does anything */
 	uint64_t sync_fails_at; /* this sync of a file fails with EIO */
 	uint64_t room;          /* bytes by which files may still grow before ENOSPC; UINT64_MAX: no end */
 	unsigned short_writes;  /* one write in so many moves only a part; 0: none */
@@ -46,14 +48,15 @@ struct sim *sim_new(uint64_t seed);
 struct sim *sim_clone(const struct sim *sim); /* of a machine without open descriptors */
 void sim_free(struct sim *sim);
 void sim_reset_counts(struct sim *sim);
-/* The process is gone, the machine is not: descriptors and locks are dropped, the next process may begin. No faults are left. */
+/* The process is gone, the machine is not: descriptors, locks and faults are dropped, the next one may begin. */
 void sim_kill(struct sim *sim);
-/* The same, and the power: the disk as one of the allowed states, drawn with a seed; the cache is what the disk holds. */
+/* The same, and the power: the disk holds what a seed draws of what it may hold, and the cache the same. */
 void sim_power_off(struct sim *sim, uint64_t seed);
 
 /*
- * All that may be lost, as choices: one for each file and directory that is not clean. counts[i] says how many alternatives
- * choice i has; 0 is "all is kept", 1 "all is lost". Returns how many choices there are, of which at most max are told.
+ * All that may be lost, as choices: one for each file and directory that is not clean. counts[i] says how
+ * many alternatives choice i has; 0 is "all is kept", 1 "all is lost". Returns how many choices there are,
+ * of which at most max are told.
  */
 unsigned sim_choices(const struct sim *sim, unsigned *counts, unsigned max);
 /* sim_power_off with given alternatives. */

@@ -1,10 +1,13 @@
 /*
- * test_exhaustive.c - one workload, and a power cut at every change that it makes to the disk, with every state that the disk may be in then.
+ * test_exhaustive.c - one workload, and a power cut at every change that it makes to the disk, with every
+ * state that the disk may be in then.
  *
- * The workload has everything that writes: first commits, single and in batches and in groups, of all kinds of operations; rotation; snapshots; a death
- * that leaves a torn tail, and its recovery; trimming with and without an archive, beside a writer and without one; restores; a full disk. At
- * each change the process ends before it, behind it, or in the middle of a write; then the power stays (the process was killed) or goes.
- * Where the states are too many, all are tried that differ in one file from "all kept" and from "all lost", and some at random.
+ * The workload has everything that writes: first commits, single and in batches and in groups, of all
+ * kinds of operations; rotation; snapshots; a death that leaves a torn tail, and its recovery; trimming
+ * with and without an archive, beside a writer and without one; restores; a full disk; a sync that fails.
+ * At each change the process ends before it, behind it, or in the middle of a write; then the power stays
+ * (the process was killed) or goes. Where the states are too many, all are tried that differ in one file
+ * from "all kept" and from "all lost", and some at random.
  *
  * With arguments PHASE CHANGE EFFECT it tells what comes of that one place.
  */
@@ -71,7 +74,9 @@ static void recover_and_restore(struct world *world)
 	world_commit(world, 3, false);
 	world_group(world, 2);
 	world_snapshot(world, true);
-	world_commit(world, 3, true);
+	world_commit(world, 6, true);
+	world_commit(world, 6, true);
+	world_commit(world, 1, false);
 	world_close(world);
 	world_restore(world, true);
 	world_open(world);
@@ -101,8 +106,25 @@ static void fill_the_disk(struct world *world)
 	world_close(world);
 }
 
+static void fail_a_sync(struct world *world)
+{
+	world_open(world);
+	world_commit(world, 2, false);
+	if (!world->sim->is_dead)
+		world->sim->fault.sync_fails_at = world->sim->syncs + 1;
+	world_commit(world, 9, true);
+	world_commit(world, 1, false); /* must be refused */
+	world_group(world, 2);
+	world_close(world);
+	if (!world->sim->is_dead)
+		world->sim->failed_syncs = 0;
+	world_open(world); /* the cache has what the disk has not */
+	world_commit(world, 1, false);
+	world_close(world);
+}
+
 static void (*const phases[])(struct world *world) = {begin_store, trim_and_go_on, recover_and_restore,
-						      fill_the_disk};
+						      fill_the_disk, fail_a_sync};
 enum { PHASES = sizeof(phases) / sizeof(*phases) };
 
 /* ---- Every place, every state ---- */
@@ -379,7 +401,7 @@ static void check_workload(void)
 	       " trims, %" PRIu64 " restores\n",
 	       world->failure, counts->commits, counts->groups, counts->snapshots, counts->trims,
 	       counts->restores);
-	check(counts->commits == 15 && counts->groups == 4 && counts->snapshots == 5 && counts->trims == 4 &&
+	check(counts->commits == 19 && counts->groups == 5 && counts->snapshots == 5 && counts->trims == 4 &&
 		      counts->restores == 2 && counts->torn == 1,
 	      "the workload does all that it should");
 	world_free(world);

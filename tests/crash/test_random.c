@@ -1,5 +1,6 @@
 /*
- * test_random.c - lives of a store that a seed makes up: operations, deaths, what the disk keeps, recovery, and again.
+ * test_random.c - lives of a store that a seed makes up: operations, deaths, what the disk keeps,
+ * recovery, and again.
  *
  * With arguments it lives those seeds only, and says what happened: that is how a failure is looked at.
  */

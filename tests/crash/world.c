@@ -527,8 +527,9 @@ static bool has_room(const struct world *world, unsigned batches)
 }
 
 /*
- * Batches that failed may be in the log or not, until the store is opened anew. Whoever goes on all the same goes on without them: they
- * are put aside, and come back to the end of the list when he fails as well.
+ * Batches that failed may be in the log or not, until the store is opened anew. Whoever goes on all the
+ * same goes on without them: they are put aside, and come back to the end of the list when he fails as
+ * well.
  */
 static void put_doubt_aside(struct world *world)
 {

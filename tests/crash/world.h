@@ -1,10 +1,11 @@
 /*
  * world.h - a machine, the store on it, and what its user was told.
  *
- * Every batch that was ever handed in is remembered, with the root that a store in memory gives after it. What the user was told moves two
- * marks along that list: `safe`, up to which a power cut may lose nothing, and `told`, up to which the death of the process may not.
- * What may come back from a crash is the state after any number of batches from the mark to the end of the list, and
- * nothing else; with a restore in flight, also what it restores.
+ * Every batch that was ever handed in is remembered, with the root that a store in memory gives after it.
+ * What the user was told moves two marks along that list: `safe`, up to which a power cut may lose
+ * nothing, and `told`, up to which the death of the process may not. What may come back from a crash is
+ * the state after any number of batches from the mark to the end of the list, and nothing else; with a
+ * restore in flight, also what it restores.
  *
  * The first thing that is not as it should be is written to `failure`, and ends the run.
  */
