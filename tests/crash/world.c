@@ -652,6 +652,28 @@ void world_flush(struct world *world)
 
 /* ---- Maintenance ---- */
 
+/* A copy that died before it was told is there or not; who goes on with it looks, and makes that durable. */
+static void resolve_copy(struct world *world)
+{
+	const struct vl_os *os = &world->sim->os;
+	const struct vl_position *position;
+	struct vl_snapshot *snapshot;
+	valori_hash root;
+
+	if (world->copy_next == WORLD_NONE || os->sync_directory(os->context, "/copies") != 0)
+		return;
+	if (vl_snapshot_open(&world->env, os, COPY, &snapshot, NULL) == VALORI_OK) {
+		position = vl_snapshot_position(snapshot);
+		memcpy(root.bytes, position->state_root, sizeof(root.bytes));
+		world->copy = find_moment(world, &root, position->height, 0);
+		if (world->copy == WORLD_NONE)
+			world->copy = WORLD_FOREIGN;
+		vl_snapshot_close(snapshot);
+	}
+	if (!world->sim->is_dead)
+		world->copy_next = WORLD_NONE;
+}
+
 void world_snapshot(struct world *world, bool is_copy)
 {
 	const char *path = is_copy ? COPY : SNAPSHOT;
@@ -662,6 +684,10 @@ void world_snapshot(struct world *world, bool is_copy)
 	valori_code code;
 
 	if (is_over(world) || world->store == NULL || !world->is_made)
+		return;
+	if (is_copy)
+		resolve_copy(world);
+	if (is_over(world))
 		return;
 	if (valori_view_open(world->store, &view, &error) != VALORI_OK) {
 		world_fail(world, "no view: %s", error.message);
