@@ -120,7 +120,15 @@ $(TESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $$(call helpers,$$(*D)) $(PARTS) 
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(SODIUM_LIBS) -lm
 
-test-programs: $(TESTS)
+# What makes calls of the system fail is loaded before a tool.
+FAILING := $(BUILD)/tests/fault/failing.so
+
+$(FAILING): tests/fault/failing.c $(BUILD)/config.mak
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(HOSTED) $(LDFLAGS) -fno-sanitize=all -U_FILE_OFFSET_BITS -U_TIME_BITS -shared -o $@ $<
+
+test-programs: $(TESTS) $(FAILING)
 
 # All processors, unless whoever called make has said how many.
 PARALLEL = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 2))

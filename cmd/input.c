@@ -41,6 +41,16 @@ static valori_code fail_system(const struct input *input, valori_error *error)
 	return code;
 }
 
+int input_descriptor(const char *path)
+{
+	int fd;
+
+	do
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+	while (fd < 0 && errno == EINTR);
+	return fd;
+}
+
 valori_code input_open(struct input *input, const char *path, valori_error *error)
 {
 	struct stat status;
@@ -48,7 +58,7 @@ valori_code input_open(struct input *input, const char *path, valori_error *erro
 	*input = (struct input){.fd = STDIN_FILENO, .name = "standard input"};
 	if (path != NULL && strcmp(path, "-") != 0) {
 		input->name = path;
-		input->fd = open(path, O_RDONLY | O_CLOEXEC);
+		input->fd = input_descriptor(path);
 		if (input->fd < 0)
 			return fail_system(input, error);
 		input->owned = true;

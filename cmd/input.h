@@ -29,6 +29,9 @@ struct input {
 	uint64_t offset; /* in the input, of the first unread byte */
 };
 
+/* A descriptor to read from a file, pipe or device, which a signal does not keep from being opened; -1 and errno. */
+int input_descriptor(const char *path);
+
 /* path "-" or NULL: standard input. INVALID for a directory, IO, NO_MEMORY. */
 valori_code input_open(struct input *input, const char *path, valori_error *error);
 /* What is read lies in memory already: it is copied; name is borrowed. NO_MEMORY. */

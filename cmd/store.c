@@ -1,7 +1,8 @@
 /* store.c - opening a store to read it. */
 #include "store.h"
 
-#include <fcntl.h>
+#include "input.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -23,7 +24,7 @@ int store_open_stream(const char *path, const char **out_name)
 	if (strcmp(path, "-") == 0)
 		return fd;
 	*out_name = path;
-	fd = open(path, O_RDONLY | O_CLOEXEC);
+	fd = input_descriptor(path);
 	if (fd < 0)
 		tool_trouble(TOOL_SYSTEM, "%s: %s", path, tool_errno());
 	return fd;

@@ -1,5 +1,6 @@
 /* valori-ingest - appends rows to a store as durable events. */
 #include "ingest.h"
+#include "input.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -77,7 +78,7 @@ static int ingest_log_at(struct ingest *run, const char *path)
 		return ingest_log(run, path, STDIN_FILENO);
 	if (!is_stream(path))
 		return ingest_log(run, path, -1);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
+	fd = input_descriptor(path);
 	if (fd < 0)
 		return tool_trouble(TOOL_SYSTEM, "%s: %s", path, strerror(errno));
 	status = ingest_log(run, path, fd);
