@@ -5,6 +5,7 @@
  * breaks, is full, or descriptors run out), interrupted (EINTR) or short (half of what was asked for). Calls that
  * cannot fail so are not counted. FAIL_COUNT=FILE is where the number of calls goes when the program ends.
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -62,100 +63,87 @@ static size_t half(size_t size)
 	return size > 1 ? size / 2 : size;
 }
 
-static int do_open(int directory, const char *path, int flags, mode_t mode)
-{
-	if (fails(HARD | INTERRUPTED))
-		return (int)wrong(EMFILE);
-	return (int)syscall(SYS_openat, directory, path, flags, mode);
-}
+/* The next definition of a call behind this one: the C library's own, whatever the machine's way to pass 64 bits is. */
+#define NEXT(name)                                              \
+	static __typeof__(&name) next;                          \
+	if (next == NULL)                                       \
+		*(void **)(void *)&next = dlsym(RTLD_NEXT, #name)
 
-#define MODE_OF(flags, mode)                              \
-	mode_t mode = 0;                                  \
-	if ((flags) & (O_CREAT | __O_TMPFILE)) {          \
-		va_list list;                             \
-		va_start(list, flags);                    \
-		mode = (mode_t)va_arg(list, unsigned);    \
-		va_end(list);                             \
-	}
-
-#define OPEN(name)                                                \
-	PUBLIC int name(const char *path, int flags, ...);        \
-	PUBLIC int name(const char *path, int flags, ...)         \
-	{                                                         \
-		MODE_OF(flags, mode)                              \
-		return do_open(AT_FDCWD, path, flags, mode);      \
-	}
-
-#define OPENAT(name)                                                     \
-	PUBLIC int name(int directory, const char *path, int flags, ...); \
-	PUBLIC int name(int directory, const char *path, int flags, ...) \
+/* The calls that open, with a mode behind the flags where these ask for one. */
+#define OPEN(name, declared, ...)                                        \
+	PUBLIC int name(declared const char *path, int flags, ...);      \
+	PUBLIC int name(declared const char *path, int flags, ...)       \
 	{                                                                \
-		MODE_OF(flags, mode)                                     \
-		return do_open(directory, path, flags, mode);            \
+		mode_t mode = 0;                                         \
+		NEXT(name);                                              \
+		if (flags & (O_CREAT | __O_TMPFILE)) {                   \
+			va_list list;                                    \
+			va_start(list, flags);                           \
+			mode = (mode_t)va_arg(list, unsigned);           \
+			va_end(list);                                    \
+		}                                                        \
+		if (fails(HARD | INTERRUPTED))                           \
+			return (int)wrong(EMFILE);                       \
+		return next(__VA_ARGS__ path, flags, mode);              \
 	}
-
-/* The calls that move bytes: name, the call itself, its further arguments. */
-#define MOVE(name, number, data_type, error, declared, given)                            \
-	PUBLIC ssize_t name(int fd, data_type data, size_t size declared);               \
-	PUBLIC ssize_t name(int fd, data_type data, size_t size declared)                \
-	{                                                                                \
-		if (fails(HARD | INTERRUPTED | SHORT)) {                                 \
-			if (fail_how != SHORT)                                           \
-				return wrong(error);                                     \
-			size = half(size);                                               \
-		}                                                                        \
-		return syscall(number, fd, data, size given);                            \
-	}
-
 #define NONE
-#define AT_DECLARED , off_t offset
-#define AT_GIVEN , offset
+#define AT_DECLARED int directory,
+#define AT_GIVEN directory,
 
-#define TRUNCATE(name)                                                        \
-	PUBLIC int name(int fd, off_t size);                                  \
-	PUBLIC int name(int fd, off_t size)                                   \
-	{                                                                     \
-		return fails(HARD | INTERRUPTED) ? (int)wrong(EIO)            \
-						 : (int)syscall(SYS_ftruncate, fd, size); \
+/* The calls that move bytes. */
+#define MOVE(name, data_type, error, declared, given)                          \
+	PUBLIC ssize_t name(int fd, data_type data, size_t size declared);     \
+	PUBLIC ssize_t name(int fd, data_type data, size_t size declared)      \
+	{                                                                      \
+		NEXT(name);                                                    \
+		if (fails(HARD | INTERRUPTED | SHORT)) {                       \
+			if (fail_how != SHORT)                                 \
+				return wrong(error);                           \
+			size = half(size);                                     \
+		}                                                              \
+		return next(fd, data, size given);                             \
+	}
+#define OFFSET_DECLARED , off_t offset
+#define OFFSET64_DECLARED , off64_t offset
+#define OFFSET_GIVEN , offset
+
+#define MAP(name, offset_type)                                                                      \
+	PUBLIC void *name(void *at, size_t size, int protection, int flags, int fd, offset_type offset); \
+	PUBLIC void *name(void *at, size_t size, int protection, int flags, int fd, offset_type offset) \
+	{                                                                                           \
+		NEXT(name);                                                                         \
+		if (fd >= 0 && fails(HARD)) {                                                       \
+			wrong(ENOMEM);                                                              \
+			return MAP_FAILED;                                                          \
+		}                                                                                   \
+		return next(at, size, protection, flags, fd, offset);                               \
 	}
 
-#define MAP(name)                                                                             \
-	PUBLIC void *name(void *at, size_t size, int protection, int flags, int fd, off_t offset); \
-	PUBLIC void *name(void *at, size_t size, int protection, int flags, int fd, off_t offset) \
-	{                                                                                     \
-		if (fd >= 0 && fails(HARD)) {                                                 \
-			wrong(ENOMEM);                                                        \
-			return MAP_FAILED;                                                    \
-		}                                                                             \
-		return (void *)syscall(SYS_mmap, at, size, protection, flags, fd, offset);    \
+/* The other calls. */
+#define CALL(name, ways, error, declared, ...)                                     \
+	PUBLIC int name declared;                                                  \
+	PUBLIC int name declared                                                   \
+	{                                                                          \
+		NEXT(name);                                                        \
+		return fails(ways) ? (int)wrong(error) : next(__VA_ARGS__);        \
 	}
 
-/* The other calls, which can only fail. */
-#define CALL(name, number, error, declared, ...)                                       \
-	PUBLIC int name declared;                                                      \
-	PUBLIC int name declared                                                       \
-	{                                                                              \
-		return fails(HARD) ? (int)wrong(error) : (int)syscall(number, __VA_ARGS__); \
-	}
-
-#undef open
-#undef open64
-OPEN(open)
-OPEN(open64)
-OPENAT(openat)
-OPENAT(openat64)
-MOVE(read, SYS_read, void *, EIO, NONE, NONE)
-MOVE(write, SYS_write, const void *, ENOSPC, NONE, NONE)
-MOVE(pread, SYS_pread64, void *, EIO, AT_DECLARED, AT_GIVEN)
-MOVE(pread64, SYS_pread64, void *, EIO, AT_DECLARED, AT_GIVEN)
-MOVE(pwrite, SYS_pwrite64, const void *, ENOSPC, AT_DECLARED, AT_GIVEN)
-MOVE(pwrite64, SYS_pwrite64, const void *, ENOSPC, AT_DECLARED, AT_GIVEN)
-TRUNCATE(ftruncate)
-TRUNCATE(ftruncate64)
-MAP(mmap)
-MAP(mmap64)
-CALL(fsync, SYS_fsync, EIO, (int fd), fd)
-CALL(fdatasync, SYS_fdatasync, EIO, (int fd), fd)
-CALL(rename, SYS_renameat2, EIO, (const char *from, const char *to), AT_FDCWD, from, AT_FDCWD, to, 0)
-CALL(unlink, SYS_unlinkat, EIO, (const char *path), AT_FDCWD, path, 0)
-CALL(linkat, SYS_linkat, EMLINK, (int a, const char *from, int b, const char *to, int flags), a, from, b, to, flags)
+OPEN(open, NONE, NONE)
+OPEN(open64, NONE, NONE)
+OPEN(openat, AT_DECLARED, AT_GIVEN)
+OPEN(openat64, AT_DECLARED, AT_GIVEN)
+MOVE(read, void *, EIO, NONE, NONE)
+MOVE(write, const void *, ENOSPC, NONE, NONE)
+MOVE(pread, void *, EIO, OFFSET_DECLARED, OFFSET_GIVEN)
+MOVE(pread64, void *, EIO, OFFSET64_DECLARED, OFFSET_GIVEN)
+MOVE(pwrite, const void *, ENOSPC, OFFSET_DECLARED, OFFSET_GIVEN)
+MOVE(pwrite64, const void *, ENOSPC, OFFSET64_DECLARED, OFFSET_GIVEN)
+MAP(mmap, off_t)
+MAP(mmap64, off64_t)
+CALL(ftruncate, HARD | INTERRUPTED, EIO, (int fd, off_t size), fd, size)
+CALL(ftruncate64, HARD | INTERRUPTED, EIO, (int fd, off64_t size), fd, size)
+CALL(fsync, HARD, EIO, (int fd), fd)
+CALL(fdatasync, HARD, EIO, (int fd), fd)
+CALL(rename, HARD, EIO, (const char *from, const char *to), from, to)
+CALL(unlink, HARD, EIO, (const char *path), path)
+CALL(linkat, HARD, EMLINK, (int a, const char *from, int b, const char *to, int flags), a, from, b, to, flags)
