@@ -198,7 +198,8 @@ static valori_code start(struct recovery *recovery, valori_error *error)
 	if (recovery->snapshot != NULL) {
 		code = vl_reader_seek_position(recovery->reader, vl_snapshot_position(recovery->snapshot), &why);
 		if (code == VALORI_OK)
-			code = vl_replica_attach(&store->replica, recovery->snapshot, state_flags(store), &why);
+			code = vl_snapshot_attach_replica(recovery->snapshot, &store->replica, state_flags(store),
+							  &why);
 		if (code == VALORI_OK) {
 			store->snapshot = recovery->snapshot;
 			recovery->snapshot = NULL;
@@ -353,7 +354,7 @@ static valori_code adopt(struct recovery *recovery, valori_error *error)
 	store->position = *position;
 	store->opened.snapshot_height = position->height;
 	store->opened.base_height = position->height;
-	code = vl_replica_attach(&store->replica, recovery->snapshot, state_flags(store), error);
+	code = vl_snapshot_attach_replica(recovery->snapshot, &store->replica, state_flags(store), error);
 	store->snapshot = recovery->snapshot;
 	recovery->snapshot = NULL;
 	return code;

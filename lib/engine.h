@@ -10,6 +10,7 @@
 #define VL_ENGINE_H
 
 #include "replica.h"
+#include "snapshot.h"
 
 /* valori_open on another machine: the crash simulator, fault injection. os and env outlive the store. */
 valori_code vl_engine_open(const valori_options *options, const struct vl_os *os, const struct vl_env *env,

@@ -152,3 +152,13 @@ valori_code vl_sealed_list(const struct vl_os *os, const char *directory, const 
 		return vl_fail(error, VALORI_NO_MEMORY, "out of memory");
 	return VALORI_OK;
 }
+
+valori_code vl_fail_system(valori_error *error, int error_number, const char *path, const char *fact)
+{
+	if (error_number < 0)
+		error_number = -error_number;
+	vl_fail(error, VALORI_IO, "%s: %s: %s", path, fact, vl_os_error_text(error_number));
+	if (error != NULL)
+		error->system_errno = error_number;
+	return VALORI_IO;
+}

@@ -1,7 +1,6 @@
 /*
  * log_private.h - what the files of this module share, and nobody else needs.
  *
- *   log_format.c   bytes of segment headers and commits; the position
  *   log_names.c    names of a store's files; which segments there are
  *   log_head.c     the head file and the lock
  *   log_read.c     segments and commits one after the other; what is torn, damaged, missing
@@ -12,26 +11,6 @@
 
 #include "crc32c.h"
 #include "log.h"
-
-/* ---- format ---- */
-
-/*
- * The header of a commit at data, which must be the one that follows position: magic, crc, zeros, limits,
- * numbering, time. Fills in all of out but the pointers; out->size is header and body together. OK, DAMAGED,
- * NEWER; the sentence names neither file nor offset.
- */
-valori_code vl_commit_header_decode(const uint8_t data[VL_COMMIT_HEADER], const struct vl_position *position,
-				    const struct vl_kernels *kernels, struct vl_commit *out, valori_error *error);
-/* Given its header: points into the whole commit at data. */
-void vl_commit_point(struct vl_commit *commit, const uint8_t *data);
-/*
- * Could a commit header with a number of at least `number` stand at data? Only magic, crc, number and limits
- * are looked at.
- */
-bool vl_commit_header_plausible(const uint8_t data[VL_COMMIT_HEADER], uint64_t number,
-				const struct vl_kernels *kernels);
-/* What differs between two positions that should be one: NULL when nothing does. */
-const char *vl_position_difference(const struct vl_position *a, const struct vl_position *b);
 
 /* "path: fact: why the system says no"; sets system_errno. error_number may be negative. */
 valori_code vl_fail_system(valori_error *error, int error_number, const char *path, const char *fact);

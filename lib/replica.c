@@ -87,32 +87,28 @@ void vl_replica_free(struct vl_replica *replica)
 	replica->is_blind = true;
 }
 
-valori_code vl_replica_attach(struct vl_replica *replica, const struct vl_snapshot *snapshot, uint32_t flags,
-			      valori_error *error)
+valori_code vl_replica_vacate(struct vl_replica *replica, uint32_t dim, uint32_t flags, valori_error *error)
 {
-	const struct vl_position *position = vl_snapshot_position(snapshot);
 	const struct vl_env *env = replica->env;
 	void (*applied)(void *, const struct vl_commit *) = replica->applied;
 	void *context = replica->context;
 	valori_code code;
 
-	/* The sections become the first chunks of arrays that are new. */
 	vl_replica_free(replica);
-	code = init_state(replica, env, position->dim, flags, error);
+	code = init_state(replica, env, dim, flags, error);
 	if (code != VALORI_OK)
 		return code;
 	replica->applied = applied;
 	replica->context = context;
-	code = vl_snapshot_attach(snapshot, &replica->state, &replica->commitment, &replica->requests, error);
-	if (code != VALORI_OK) {
-		vl_replica_free(replica);
-		return code;
-	}
+	return VALORI_OK;
+}
+
+void vl_replica_attached(struct vl_replica *replica, const struct vl_position *position)
+{
 	memcpy(replica->root, position->state_root, VL_HASH_SIZE);
 	replica->applied_height = position->height;
 	replica->applied_commits = position->frontier.size;
 	replica->applied_time_ms = position->time_ms;
-	return VALORI_OK;
 }
 
 void vl_replica_begin(struct vl_replica *replica)
@@ -339,9 +335,21 @@ static valori_code apply_commits(struct vl_replica *replica, const struct vl_com
 
 /* ---- Collecting small commits ---- */
 
+/* Bytes of a path, its NUL included. */
+static size_t path_size(const char *path)
+{
+	size_t size = 1;
+
+	while (*path++ != '\0')
+		size++;
+	return size;
+}
+
 static bool is_at_path(const struct vl_replica *replica, const char *path)
 {
-	return replica->path.size > 0 && strcmp((const char *)replica->path.data, path) == 0;
+	size_t size = path_size(path);
+
+	return replica->path.size == size && memcmp(replica->path.data, path, size) == 0;
 }
 
 valori_code vl_replica_put(struct vl_replica *replica, const struct vl_commit *commit, valori_error *error)
@@ -359,7 +367,7 @@ valori_code vl_replica_put(struct vl_replica *replica, const struct vl_commit *c
 		return apply_commits(replica, commit, 1, error);
 	if (replica->commits.size == 0) {
 		vl_buf_clear(&replica->path);
-		vl_buf_put(&replica->path, commit->path, strlen(commit->path) + 1);
+		vl_buf_put(&replica->path, commit->path, path_size(commit->path));
 	}
 	/* Places rather than addresses while more may come and the bytes may move: flush turns them round. */
 	kept.bytes = NULL;

@@ -12,7 +12,10 @@
 #ifndef VL_REPLICA_H
 #define VL_REPLICA_H
 
-#include "snapshot.h"
+#include "commit.h"
+#include "commitment.h"
+#include "requests.h"
+#include "state.h"
 
 struct vl_replica {
 	const struct vl_env *env;
@@ -44,11 +47,11 @@ valori_code vl_replica_init(struct vl_replica *replica, const struct vl_env *env
 void vl_replica_init_blind(struct vl_replica *replica, const struct vl_env *env, uint32_t dim);
 void vl_replica_free(struct vl_replica *replica);
 /*
- * The state of a snapshot in place of the one there was, or of none; the snapshot must outlive it. flags: as
- * vl_state_init.
+ * Empty arrays in place of what there was, or of nothing, to which a snapshot can be attached; flags: as
+ * vl_state_init. Nothing can be put until vl_replica_attached has said which moment that was.
  */
-valori_code vl_replica_attach(struct vl_replica *replica, const struct vl_snapshot *snapshot, uint32_t flags,
-			      valori_error *error);
+valori_code vl_replica_vacate(struct vl_replica *replica, uint32_t dim, uint32_t flags, valori_error *error);
+void vl_replica_attached(struct vl_replica *replica, const struct vl_position *position);
 
 /*
  * Takes in the next commit; it may be checked in a later call. MISMATCH: a commit is not what it says, error names

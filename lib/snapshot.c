@@ -303,3 +303,19 @@ valori_code vl_snapshot_check_bytes(const struct vl_snapshot *snapshot, valori_e
 	}
 	return VALORI_OK;
 }
+
+valori_code vl_snapshot_attach_replica(const struct vl_snapshot *snapshot, struct vl_replica *replica, uint32_t flags,
+				       valori_error *error)
+{
+	const struct vl_position *position = vl_snapshot_position(snapshot);
+	valori_code code = vl_replica_vacate(replica, position->dim, flags, error);
+
+	if (code != VALORI_OK)
+		return code;
+	code = vl_snapshot_attach(snapshot, &replica->state, &replica->commitment, &replica->requests, error);
+	if (code == VALORI_OK)
+		vl_replica_attached(replica, position);
+	else
+		vl_replica_free(replica);
+	return code;
+}

@@ -34,6 +34,7 @@
 
 #include "commitment.h"
 #include "log.h"
+#include "replica.h"
 #include "requests.h"
 #include "state.h"
 
@@ -61,6 +62,12 @@ void vl_snapshot_describe(const struct vl_snapshot *snapshot, valori_snapshot_in
 valori_code vl_snapshot_attach(const struct vl_snapshot *snapshot, struct vl_state *state,
 			       struct vl_commitment *commitment, struct vl_requests *requests,
 			       valori_error *error);
+/*
+ * The same for all of a replica, in place of what it had; the snapshot must outlive it. After a failure the replica is
+ * freed.
+ */
+valori_code vl_snapshot_attach_replica(const struct vl_snapshot *snapshot, struct vl_replica *replica, uint32_t flags,
+				       valori_error *error);
 /*
  * Everything: section digests, zeros between sections, canonical layout, content digests (vectors, keys,
  * metadata), leaves, every tree level, counts, tables (each live key is found through its bucket), lists,

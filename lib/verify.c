@@ -467,7 +467,7 @@ static valori_code meet_snapshot(struct verifier *verifier, valori_error *error)
 		return VALORI_OK;
 	}
 	verifier->report->snapshot_used = 1;
-	code = vl_replica_attach(&verifier->replica, verifier->snapshot, VL_STATE_NO_VECTORS, error);
+	code = vl_snapshot_attach_replica(verifier->snapshot, &verifier->replica, VL_STATE_NO_VECTORS, error);
 	verifier->is_state_known = code == VALORI_OK;
 	return code;
 }

@@ -1,5 +1,7 @@
-/* log_format.c - the bytes of segment headers and commits, and the position that they move. */
-#include "log_private.h"
+/* commit.c - the bytes of segment headers and commits, and the position that they move. */
+#include "commit.h"
+
+#include "crc32c.h"
 
 #define SEGMENT_MAGIC "VALORIEV"
 #define COMMIT_MAGIC "VCMT"
@@ -305,14 +307,4 @@ const char *vl_position_difference(const struct vl_position *a, const struct vl_
 	if (memcmp(a->frontier.roots, b->frontier.roots, (size_t)vl_frontier_count(a->frontier.size) * 32) != 0)
 		return "log tree";
 	return NULL;
-}
-
-valori_code vl_fail_system(valori_error *error, int error_number, const char *path, const char *fact)
-{
-	if (error_number < 0)
-		error_number = -error_number;
-	vl_fail(error, VALORI_IO, "%s: %s: %s", path, fact, vl_os_error_text(error_number));
-	if (error != NULL)
-		error->system_errno = error_number;
-	return VALORI_IO;
 }
