@@ -14,8 +14,8 @@
 #include "env.h"
 
 struct vl_block {
-	void *data;           /* aligned to 64; of a mapped one: as it lies in the file */
-	size_t size;          /* bytes */
+	void *data;		  /* aligned to 64; of a mapped one: as it lies in the file */
+	size_t size;		  /* bytes */
 	struct vl_shared *shared; /* private */
 };
 
@@ -33,6 +33,12 @@ struct vl_block vl_block_share(const struct vl_block *block);
  * memory, unchanged.
  */
 bool vl_block_own(struct vl_block *block, const struct vl_env *env, size_t used);
+/*
+ * Room for size bytes, of which the first used stay as they are: new memory when the block is smaller or
+ * mapped, else as it is, even when it is shared. For one who only appends: what lies behind used is nobody
+ * else's. false: out of memory, unchanged.
+ */
+bool vl_block_reserve(struct vl_block *block, const struct vl_env *env, size_t used, size_t size);
 /* Gives this owner's share back; the last one releases the memory. An empty block is fine. */
 void vl_block_free(struct vl_block *block);
 

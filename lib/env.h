@@ -13,7 +13,7 @@
 /*
  * One set of hot loops. Every member computes exactly what its portable twin computes, bit for bit, for every
  * input; tests/unit compares them on extremes. Constant tables, one per instruction set, see blake3.h, sha256.h,
- * crc32c.h, q16.h for each member's contract.
+ * crc32c.h, q16.h, code.h for each member's contract.
  */
 struct vl_kernels {
 	const char *name; /* "portable", "sse4", "avx2", "avx512", "neon" */
@@ -35,6 +35,13 @@ struct vl_kernels {
 	void (*q16_l2_rows)(const uint8_t *query, const uint8_t *rows, size_t count, size_t dim, uint64_t *out);
 	void (*q16_l2_block)(const uint8_t *queries, size_t queries_count, const uint8_t *rows, size_t count,
 			     size_t dim, uint64_t *out);
+	/* code.h */
+	uint32_t (*code_l2)(const uint8_t *a, const uint8_t *b, size_t stride);
+	void (*code_l2_rows)(const uint8_t *query, const uint8_t *rows, size_t count, size_t stride, uint32_t *out);
+	void (*code_l2_gather)(const uint8_t *query, const uint8_t *base, const uint32_t *numbers, size_t count,
+			       size_t stride, uint32_t *out);
+	void (*code_l2_block)(const uint8_t *queries, size_t queries_count, const uint8_t *rows, size_t count,
+			      size_t stride, uint32_t *out);
 };
 
 extern const struct vl_kernels vl_kernels_portable;

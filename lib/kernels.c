@@ -12,4 +12,8 @@ const struct vl_kernels vl_kernels_portable = {
 	.q16_l2 = vl_q16_l2_portable,
 	.q16_l2_rows = vl_q16_l2_rows_portable,
 	.q16_l2_block = vl_q16_l2_block_portable,
+	.code_l2 = vl_code_l2_portable,
+	.code_l2_rows = vl_code_l2_rows_portable,
+	.code_l2_gather = vl_code_l2_gather_portable,
+	.code_l2_block = vl_code_l2_block_portable,
 };

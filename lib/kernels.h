@@ -8,6 +8,7 @@
 #define VL_KERNELS_H
 
 #include "blake3.h"
+#include "code.h"
 #include "crc32c.h"
 #include "env.h"
 #include "q16.h"

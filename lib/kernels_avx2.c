@@ -113,7 +113,9 @@ static inline uint64_t q_sum(q_wide x)
 	{                                                                                                       \
 		.name = "avx2", .blake3_compress = compress, .blake3_many = many, .sha256_blocks = sha256,      \
 		.crc32c = vl_crc32c_sse4, .q16_from_f32 = q16_from_f32, .q16_norm = q16_norm, .q16_l2 = q16_l2, \
-		.q16_l2_rows = q16_l2_rows, .q16_l2_block = q16_l2_block                                        \
+		.q16_l2_rows = q16_l2_rows, .q16_l2_block = q16_l2_block, .code_l2 = vl_code_l2_portable,       \
+		.code_l2_rows = vl_code_l2_rows_portable, .code_l2_gather = vl_code_l2_gather_portable,         \
+		.code_l2_block = vl_code_l2_block_portable                                                      \
 	}
 
 const struct vl_kernels vl_kernels_avx2[2] = {AVX2(vl_sha256_blocks_portable), AVX2(vl_sha256_blocks_sha)};

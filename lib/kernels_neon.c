@@ -162,5 +162,9 @@ const struct vl_kernels vl_kernels_neon = {
 	.q16_l2 = q16_l2,
 	.q16_l2_rows = q16_l2_rows,
 	.q16_l2_block = q16_l2_block,
+	.code_l2 = vl_code_l2_portable,
+	.code_l2_rows = vl_code_l2_rows_portable,
+	.code_l2_gather = vl_code_l2_gather_portable,
+	.code_l2_block = vl_code_l2_block_portable,
 };
 #endif

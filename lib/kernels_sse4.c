@@ -103,7 +103,7 @@ __attribute__((target("sha"))) void vl_sha256_blocks_sha(uint32_t h[8], const ui
 			SHA_SCHEDULE(w1, w2, w3, w0)
 			SHA_SCHEDULE(w2, w3, w0, w1)
 			SHA_SCHEDULE(w3, w0, w1, w2)
-		}
+	}
 		SHA_ROUNDS(w0, 48)
 		SHA_ROUNDS(w1, 52)
 		SHA_ROUNDS(w2, 56)
@@ -197,7 +197,9 @@ static inline uint64_t q_sum(q_wide x)
 	{                                                                                                       \
 		.name = "sse4", .blake3_compress = compress, .blake3_many = many, .sha256_blocks = sha256,      \
 		.crc32c = vl_crc32c_sse4, .q16_from_f32 = q16_from_f32, .q16_norm = q16_norm, .q16_l2 = q16_l2, \
-		.q16_l2_rows = q16_l2_rows, .q16_l2_block = q16_l2_block                                        \
+		.q16_l2_rows = q16_l2_rows, .q16_l2_block = q16_l2_block, .code_l2 = vl_code_l2_portable,       \
+		.code_l2_rows = vl_code_l2_rows_portable, .code_l2_gather = vl_code_l2_gather_portable,         \
+		.code_l2_block = vl_code_l2_block_portable                                                      \
 	}
 
 const struct vl_kernels vl_kernels_sse4[2] = {SSE4(vl_sha256_blocks_portable), SSE4(vl_sha256_blocks_sha)};

@@ -13,7 +13,9 @@ int main(void)
 		incomplete += kernels->blake3_compress == NULL || kernels->blake3_many == NULL ||
 			      kernels->sha256_blocks == NULL || kernels->crc32c == NULL ||
 			      kernels->q16_from_f32 == NULL || kernels->q16_norm == NULL || kernels->q16_l2 == NULL ||
-			      kernels->q16_l2_rows == NULL || kernels->q16_l2_block == NULL;
+			      kernels->q16_l2_rows == NULL || kernels->q16_l2_block == NULL ||
+			      kernels->code_l2 == NULL || kernels->code_l2_rows == NULL ||
+			      kernels->code_l2_gather == NULL || kernels->code_l2_block == NULL;
 		unnamed += vl_cpu_kernels(kernels->name) == NULL ||
 			   strcmp(vl_cpu_kernels(kernels->name)->name, kernels->name) != 0;
 	}

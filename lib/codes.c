@@ -1,0 +1,539 @@
+/* codes.c - one byte per component, and the scan that is certified by how far that is from the truth. */
+#include "codes.h"
+
+#include "q16.h"
+
+enum {
+	SAMPLE = 1 << 22,     /* components the quantiser is derived from, about */
+	SAMPLE_ROWS_MIN = 256 /* but not from fewer rows than that */
+};
+
+/* ---- integer roots ---- */
+
+/* The smallest r with r * r >= x: rounded up. */
+static uint64_t root_up(uint64_t x)
+{
+	uint64_t root = 0;
+
+	/* root * root <= x throughout; it ends as the square root rounded down. */
+	for (uint64_t bit = UINT64_C(1) << 31; bit != 0; bit >>= 1)
+		if ((root | bit) * (root | bit) <= x)
+			root |= bit;
+	return root + (root * root < x);
+}
+
+/*
+ * A row is excluded when its distance is above score for certain:
+ *
+ *	step * sqrt(D) - residuals > sqrt(score)    <=>    step^2 * D > (sqrt(score) + residuals)^2
+ *
+ * where the left side is a lower bound of |q - x|. With t = root_up(score) + residuals, which is not below
+ * sqrt(score) + residuals, every D above t^2 / step^2 is excluded, so what is not excluded is at most
+ * floor(t^2 / step^2), which is returned. t is below 2^33: sqrt(score) <= 2^32, and a residual is at most
+ * sqrt(32,768) / 2 * 2^24.1. Where t^2 would not fit in 64 bits both t and step are divided by 4, t upwards and step
+ * downwards: that makes the result larger, never smaller. As no distance of codes reaches 2^31, INT32_MAX excludes
+ * nothing.
+ */
+uint32_t vl_codes_reach(const struct vl_codes *codes, uint64_t score, uint64_t residuals)
+{
+	uint64_t t = root_up(score) + residuals, step = codes->quantiser.step, reach;
+
+	if (t >> 32 != 0) {
+		t = t / 4 + 1;
+		step /= 4;
+	}
+	if (step == 0 || t / step >= UINT64_C(1) << 16)
+		return INT32_MAX;
+	reach = t * t / (step * step);
+	return reach < INT32_MAX ? (uint32_t)reach : INT32_MAX;
+}
+
+/* ---- coding ---- */
+
+/*
+ * Codes dim components and returns the residual, rounded up. multiplier is 2^40 / step, so that no division is
+ * needed; the code is then the nearest one, or next to a tie perhaps the second, and the same everywhere. The
+ * residual does not care: it is measured. A difference is below 2^24.1, its square below 2^48.2, and so all dim <=
+ * 2^15 of them stay below 2^64.
+ */
+static uint64_t encode(const struct vl_quantiser *quantiser, const uint8_t *vector, uint32_t dim, uint32_t stride,
+		       uint8_t *out)
+{
+	const uint64_t multiplier = (UINT64_C(1) << 40) / quantiser->step, end = UINT64_C(255) * quantiser->step;
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < dim; i++) {
+		int64_t above = (int64_t)(int32_t)vl_get32(vector + (size_t)4 * i) - quantiser->low;
+		uint64_t offset = above < 0 ? 0 : (uint64_t)above < end ? (uint64_t)above : end;
+		uint64_t code = (offset * multiplier + (UINT64_C(1) << 39)) >> 40;
+		uint64_t decoded = code * quantiser->step;
+		uint64_t difference = offset < decoded ? decoded - offset : offset - decoded;
+
+		out[i] = (uint8_t)code;
+		sum += difference * difference;
+	}
+	memset(out + dim, 0, stride - dim);
+	return root_up(sum);
+}
+
+uint64_t vl_codes_query(const struct vl_codes *codes, const uint8_t *query, uint8_t *out)
+{
+	return encode(&codes->quantiser, query, codes->dim, codes->stride, out);
+}
+
+/* ---- the quantiser ---- */
+
+/* Which components it is derived from: those of every step-th of count records. */
+struct sample {
+	const struct vl_state *state;
+	const uint8_t *ids;
+	uint32_t count, step;
+};
+
+static struct sample sample_of(const struct vl_state *state, const uint8_t *ids, uint32_t count)
+{
+	uint32_t rows = SAMPLE / state->dim;
+
+	rows = rows < SAMPLE_ROWS_MIN ? SAMPLE_ROWS_MIN : rows;
+	return (struct sample){state, ids, count, count / rows + 1};
+}
+
+/* The records of a sample, one after the other; NULL behind the last. */
+static const uint8_t *sample_row(const struct sample *sample, uint32_t index)
+{
+	uint64_t row = (uint64_t)index * sample->step;
+
+	if (row >= sample->count)
+		return NULL;
+	return vl_state_vector(sample->state, vl_get32(sample->ids + 4 * row));
+}
+
+static inline uint32_t ordered(const uint8_t *component)
+{
+	return vl_get32(component) ^ UINT32_C(0x80000000);
+}
+
+/* What all components of a sample have in common, counted at once. */
+struct census {
+	uint64_t zeros, others; /* components that are zero, and that are not */
+	uint64_t multiples[32]; /* [i]: of others, those with exactly i zero bits at the end */
+};
+
+static void census_take(struct census *census, const struct sample *sample)
+{
+	const uint8_t *vector;
+
+	memset(census, 0, sizeof(*census));
+	for (uint32_t i = 0; (vector = sample_row(sample, i)) != NULL; i++)
+		for (uint32_t j = 0; j < sample->state->dim; j++) {
+			uint32_t component = vl_get32(vector + (size_t)4 * j);
+
+			if (component == 0)
+				census->zeros++;
+			else
+				census->multiples[__builtin_ctz(component)]++;
+		}
+	for (unsigned i = 0; i < 32; i++)
+		census->others += census->multiples[i];
+}
+
+/* The component with rank others before it among those that are not zero: eight bits at a time, from the top. */
+static int32_t quantile(const struct sample *sample, uint64_t rank)
+{
+	const uint8_t *vector;
+	uint32_t found = 0;
+
+	for (unsigned shift = 24, depth = 0; depth < 4; depth++, shift -= 8) {
+		uint64_t counts[256] = {0};
+		uint32_t mask = depth == 0 ? 0 : UINT32_MAX << (shift + 8);
+		uint32_t digit = 0;
+
+		for (uint32_t i = 0; (vector = sample_row(sample, i)) != NULL; i++)
+			for (uint32_t j = 0; j < sample->state->dim; j++) {
+				uint32_t component = ordered(vector + (size_t)4 * j);
+
+				if ((component & mask) == found && component != UINT32_C(0x80000000))
+					counts[component >> shift & 255]++;
+			}
+		for (; digit < 255 && rank >= counts[digit]; digit++)
+			rank -= counts[digit];
+		found |= digit << shift;
+	}
+	return (int32_t)(found ^ UINT32_C(0x80000000));
+}
+
+/*
+ * The low end of the 256 steps, from some step up to first, that hold the most components: what is outside the
+ * quantiles has its place there too, as far as there is room. Where several hold the same, the highest.
+ */
+static int32_t best_low(const struct sample *sample, int64_t first, int64_t last, unsigned shift)
+{
+	enum { CELLS = 512 };
+	const int64_t base = last - (INT64_C(255) << shift);
+	uint64_t counts[CELLS] = {0}, inside = 0, most = 0;
+	const uint8_t *vector;
+	int64_t low = first;
+
+	/* Cells from base to first + 255 steps: fewer than 512, as first <= last. */
+	for (uint32_t i = 0; (vector = sample_row(sample, i)) != NULL; i++)
+		for (uint32_t j = 0; j < sample->state->dim; j++) {
+			int64_t cell = (int32_t)vl_get32(vector + (size_t)4 * j) - base;
+
+			if (cell >= 0 && cell >> shift < CELLS)
+				counts[cell >> shift]++;
+		}
+	for (unsigned i = 0; i < 255; i++)
+		inside += counts[i];
+	for (int64_t cell = 0; base + cell * (INT64_C(1) << shift) <= first; cell++) {
+		inside += counts[cell + 255];
+		if (inside >= most) {
+			most = inside;
+			low = base + cell * (INT64_C(1) << shift);
+		}
+		inside -= counts[cell];
+	}
+	return low < INT32_MIN ? INT32_MIN : (int32_t)low;
+}
+
+/*
+ * Zeros are not asked for the quantiles: of vectors that are mostly zeros they would see nothing else. They are in
+ * the range when there is one in a thousand of them.
+ */
+static struct vl_quantiser quantiser_derive(const struct vl_state *state, const uint8_t *ids, uint32_t count)
+{
+	struct sample sample = sample_of(state, ids, count);
+	struct census census;
+	uint64_t multiples = 0, width;
+	int32_t first, last;
+	unsigned shift = 24;
+
+	census_take(&census, &sample);
+	if (census.others == 0)
+		return (struct vl_quantiser){0, 1};
+	first = quantile(&sample, census.others / 1000);
+	last = quantile(&sample, census.others - 1 - census.others / 1000);
+	if (census.zeros * 1000 >= census.zeros + census.others) {
+		first = first < 0 ? first : 0;
+		last = last > 0 ? last : 0;
+	}
+	/* The largest power of two that nearly all are multiples of: 255 of 256, so that a few others decide nothing. */
+	for (unsigned i = shift; i < 32; i++)
+		multiples += census.multiples[i];
+	while (multiples < census.others - census.others / 256)
+		multiples += census.multiples[--shift];
+	width = (uint64_t)((int64_t)last - first);
+	if ((width >> shift) <= 255) {
+		/* Onto the lattice; this may make it wider by a step. */
+		int64_t from = first & ~((INT64_C(1) << shift) - 1), to = last & ~((INT64_C(1) << shift) - 1);
+
+		if ((to - from) >> shift <= 255)
+			return (struct vl_quantiser){best_low(&sample, from, to, shift), UINT32_C(1) << shift};
+	}
+	return (struct vl_quantiser){first, (uint32_t)((width + 254) / 255)};
+}
+
+/* ---- rows ---- */
+
+void vl_codes_init(struct vl_codes *codes, const struct vl_env *env, uint32_t dim)
+{
+	memset(codes, 0, sizeof(*codes));
+	codes->env = env;
+	codes->dim = dim;
+	codes->stride = (dim + VL_CODE_ALIGN - 1) / VL_CODE_ALIGN * VL_CODE_ALIGN;
+	codes->capacity = VL_CODES_FIRST;
+	codes->quantiser.step = 1;
+}
+
+void vl_codes_free(struct vl_codes *codes)
+{
+	vl_block_free(&codes->rows);
+	vl_block_free(&codes->ids);
+	vl_block_free(&codes->bounds);
+	codes->count = 0;
+}
+
+struct vl_codes vl_codes_share(const struct vl_codes *codes)
+{
+	struct vl_codes other = *codes;
+
+	other.rows = vl_block_share(&codes->rows);
+	other.ids = vl_block_share(&codes->ids);
+	other.bounds = vl_block_share(&codes->bounds);
+	return other;
+}
+
+uint32_t vl_codes_id(const struct vl_codes *codes, uint32_t row)
+{
+	return vl_get32((const uint8_t *)codes->ids.data + (size_t)4 * row);
+}
+
+uint64_t vl_codes_bound(const struct vl_codes *codes, uint32_t row)
+{
+	if (row / VL_CODES_BLOCK == codes->count / VL_CODES_BLOCK)
+		return codes->last_bound;
+	return vl_get64((const uint8_t *)codes->bounds.data + (size_t)8 * (row / VL_CODES_BLOCK));
+}
+
+uint32_t vl_codes_find(const struct vl_codes *codes, uint64_t id)
+{
+	uint32_t first = 0, last = codes->count;
+
+	while (first < last) {
+		uint32_t middle = first + (last - first) / 2;
+
+		if (vl_codes_id(codes, middle) < id)
+			first = middle + 1;
+		else
+			last = middle;
+	}
+	return first;
+}
+
+/* ---- appending ---- */
+
+/* Whether records are visible; remembers the last collection, which is mostly the next one's too. */
+struct eye {
+	const struct vl_state *state;
+	uint32_t collection; /* UINT32_MAX: none so far */
+	bool live;
+};
+
+static bool is_visible(struct eye *eye, uint64_t id)
+{
+	const uint8_t *record, *name;
+	uint32_t collection;
+	size_t name_size;
+
+	if (id >= vl_state_slots(eye->state, VL_RECORDS))
+		return false;
+	record = vl_array_get(&eye->state->records.records, id);
+	if (record[VL_RECORD_STATUS] != VALORI_LIVE)
+		return false;
+	collection = vl_get16(record + VL_RECORD_COLLECTION);
+	if (collection != eye->collection) {
+		if (!vl_collection_get(eye->state, collection, &name, &name_size, &eye->live))
+			eye->live = false;
+		eye->collection = collection;
+	}
+	return eye->live;
+}
+
+/* Codes the records of ids of rows count and behind, for which there is room. */
+static void code_rows(struct vl_codes *codes, const struct vl_state *state, uint32_t count)
+{
+	while (codes->count < count) {
+		uint32_t row = codes->count;
+		uint64_t residual =
+			encode(&codes->quantiser, vl_state_vector(state, vl_codes_id(codes, row)), codes->dim,
+			       codes->stride, (uint8_t *)codes->rows.data + (size_t)row * codes->stride);
+
+		codes->last_bound = residual > codes->last_bound ? residual : codes->last_bound;
+		codes->count++;
+		if (codes->count % VL_CODES_BLOCK == 0) {
+			vl_put64((uint8_t *)codes->bounds.data + (size_t)8 * (row / VL_CODES_BLOCK), codes->last_bound);
+			codes->last_bound = 0;
+		}
+	}
+}
+
+/* Room for that many rows. What the rows are that fill it, other versions cannot see. */
+static bool reserve(struct vl_codes *codes, uint32_t count)
+{
+	uint64_t rows = (uint64_t)count * codes->stride, blocks = count / VL_CODES_BLOCK;
+
+	if (rows > SIZE_MAX / 2)
+		return false;
+	return vl_block_reserve(&codes->rows, codes->env, (size_t)codes->count * codes->stride, (size_t)rows) &&
+	       vl_block_reserve(&codes->ids, codes->env, (size_t)4 * codes->count, (size_t)4 * count) &&
+	       vl_block_reserve(&codes->bounds, codes->env, (size_t)8 * (codes->count / VL_CODES_BLOCK),
+				(size_t)(8 * blocks));
+}
+
+/* The ids of the visible of records first <= id < last go into rows from count on; returns the new count. */
+static uint32_t add_ids(struct vl_codes *codes, const struct vl_state *state, uint32_t count, uint64_t first,
+			uint64_t last)
+{
+	struct eye eye = {state, UINT32_MAX, false};
+
+	for (uint64_t id = first; id < last; id++)
+		if (is_visible(&eye, id))
+			vl_put32((uint8_t *)codes->ids.data + (size_t)4 * count++, (uint32_t)id);
+	return count;
+}
+
+/* Everything anew, into new memory: added records of first <= id < last come to what is left of the rows. */
+static valori_code settle(struct vl_codes *codes, const struct vl_state *state, uint64_t first, uint64_t last,
+			  uint64_t added, uint32_t *renumbered, valori_error *error)
+{
+	struct eye eye = {state, UINT32_MAX, false};
+	struct vl_codes other;
+	uint64_t kept = 0, capacity = VL_CODES_FIRST;
+	uint32_t count = 0;
+
+	for (uint32_t row = 0; row < codes->count; row++)
+		kept += is_visible(&eye, vl_codes_id(codes, row));
+	if (kept + added > VL_CODES_MAX)
+		return vl_fail(error, VALORI_FULL, "index: no room for %llu rows", (unsigned long long)(kept + added));
+	while (capacity < kept + added + (kept + added) / 4)
+		capacity *= 2;
+	capacity = capacity < VL_CODES_MAX ? capacity : VL_CODES_MAX;
+	vl_codes_init(&other, codes->env, codes->dim);
+	other.capacity = (uint32_t)capacity;
+	if (!reserve(&other, kept + added < VL_CODES_FIRST ? (uint32_t)(kept + added) : other.capacity)) {
+		vl_codes_free(&other);
+		return vl_fail(error, VALORI_NO_MEMORY, "index: out of memory");
+	}
+	for (uint32_t row = 0; row < codes->count; row++) {
+		uint32_t id = vl_codes_id(codes, row);
+		bool is_kept = is_visible(&eye, id);
+
+		if (is_kept)
+			vl_put32((uint8_t *)other.ids.data + (size_t)4 * count, id);
+		if (renumbered != NULL)
+			renumbered[row] = is_kept ? count : VL_ROW_GONE;
+		count += is_kept;
+	}
+	count = add_ids(&other, state, count, first, last);
+	other.quantiser = quantiser_derive(state, other.ids.data, count);
+	code_rows(&other, state, count);
+	vl_codes_free(codes);
+	*codes = other;
+	return VALORI_OK;
+}
+
+valori_code vl_codes_append(struct vl_codes *codes, const struct vl_state *state, uint64_t first, uint64_t last,
+			    uint32_t *renumbered, bool *settled, valori_error *error)
+{
+	struct eye eye = {state, UINT32_MAX, false};
+	uint64_t slots = vl_state_slots(state, VL_RECORDS), added = 0;
+	valori_code code;
+
+	*settled = false;
+	if (state->flags & VL_STATE_NO_VECTORS)
+		return vl_fail(error, VALORI_UNKNOWABLE, "index: this store was opened without its vectors");
+	last = last < slots ? last : slots;
+	for (uint64_t id = first; id < last; id++)
+		added += is_visible(&eye, id);
+	if (added == 0)
+		return VALORI_OK;
+	if (codes->count < VL_CODES_FIRST || codes->count + added >= codes->capacity) {
+		code = settle(codes, state, first, last, added, renumbered, error);
+		*settled = code == VALORI_OK;
+		return code;
+	}
+	if (!reserve(codes, codes->capacity))
+		return vl_fail(error, VALORI_NO_MEMORY, "index: out of memory");
+	code_rows(codes, state, add_ids(codes, state, codes->count, first, last));
+	return VALORI_OK;
+}
+
+/* ---- the certified scan ---- */
+
+enum { CHUNK = 256, QUERIES = 32 };
+
+struct scan {
+	const struct vl_codes *codes;
+	const struct vl_state *state;
+	const struct vl_filter *filter;
+	size_t k;
+	uint64_t compared, bound; /* bound: of all rows */
+	uint64_t residuals[QUERIES];
+	uint32_t reaches[QUERIES];
+	uint32_t distances[QUERIES * CHUNK];
+};
+
+static bool is_allowed(const struct scan *scan, uint64_t id)
+{
+	const uint8_t *record;
+
+	if (id >= vl_state_slots(scan->state, VL_RECORDS))
+		return false;
+	record = vl_array_get(&scan->state->records.records, id);
+	return record[VL_RECORD_STATUS] == VALORI_LIVE &&
+	       vl_get16(record + VL_RECORD_COLLECTION) == scan->filter->collection &&
+	       (!scan->filter->has_tag || vl_get64(record + VL_RECORD_TAG) == scan->filter->tag);
+}
+
+/* One row that the bound did not exclude. */
+static void compare(struct scan *scan, const uint8_t *query, size_t q, uint32_t row, valori_hit *heap, size_t *hits)
+{
+	uint32_t id = vl_codes_id(scan->codes, row);
+	valori_hit hit = {.id = id};
+
+	if (!is_allowed(scan, id))
+		return;
+	hit.score = vl_q16_l2(scan->state->env->kernels, query, vl_state_vector(scan->state, id), scan->codes->dim);
+	scan->compared++;
+	vl_hits_merge(heap, hits, scan->k, &hit, 1);
+	if (*hits == scan->k)
+		scan->reaches[q] = vl_codes_reach(scan->codes, heap[0].score, scan->residuals[q] + scan->bound);
+}
+
+static uint64_t largest_bound(const struct vl_codes *codes, uint32_t first, uint32_t last)
+{
+	uint64_t largest = 0;
+
+	for (uint64_t row = first; row < last; row = (row / VL_CODES_BLOCK + 1) * VL_CODES_BLOCK) {
+		uint64_t bound = vl_codes_bound(codes, (uint32_t)row);
+
+		largest = bound > largest ? bound : largest;
+	}
+	return largest;
+}
+
+valori_code vl_codes_search(const struct vl_codes *codes, const struct vl_state *state, const uint8_t *queries,
+			    size_t count, size_t k, const struct vl_filter *filter, uint32_t first, uint32_t last,
+			    valori_hit *heaps, size_t *hits, uint64_t *compared, valori_error *error)
+{
+	const struct vl_kernels *kernels = state->env->kernels;
+	struct scan scan; /* large: not to be zeroed each time */
+	const size_t query_size = (size_t)4 * codes->dim;
+	const uint8_t *name;
+	size_t name_size;
+	uint8_t *query_codes;
+	bool live;
+
+	if (state->flags & VL_STATE_NO_VECTORS)
+		return vl_fail(error, VALORI_UNKNOWABLE, "search: this store was opened without its vectors");
+	last = last < codes->count ? last : codes->count;
+	if (count == 0 || k == 0 || first >= last ||
+	    !vl_collection_get(state, filter->collection, &name, &name_size, &live) || !live)
+		return VALORI_OK;
+	query_codes = vl_alloc(codes->env, (size_t)QUERIES * codes->stride);
+	if (query_codes == NULL)
+		return vl_fail(error, VALORI_NO_MEMORY, "search: out of memory");
+	scan.codes = codes;
+	scan.state = state;
+	scan.filter = filter;
+	scan.k = k;
+	scan.compared = 0;
+	scan.bound = largest_bound(codes, first, last);
+	for (size_t q0 = 0; q0 < count; q0 += QUERIES) {
+		size_t part = count - q0 < QUERIES ? count - q0 : QUERIES;
+
+		for (size_t q = 0; q < part; q++) {
+			scan.residuals[q] =
+				vl_codes_query(codes, queries + (q0 + q) * query_size, query_codes + q * codes->stride);
+			scan.reaches[q] = hits[q0 + q] < k ? INT32_MAX
+							   : vl_codes_reach(codes, heaps[(q0 + q) * k].score,
+									    scan.residuals[q] + scan.bound);
+		}
+		for (uint32_t row = first; row < last; row += CHUNK) {
+			size_t rows = last - row < CHUNK ? last - row : CHUNK;
+
+			kernels->code_l2_block(query_codes, part, vl_codes_row(codes, row), rows, codes->stride,
+					       scan.distances);
+			for (size_t q = 0; q < part; q++)
+				for (size_t i = 0; i < rows; i++)
+					if (scan.distances[q * rows + i] <= scan.reaches[q])
+						compare(&scan, queries + (q0 + q) * query_size, q, row + (uint32_t)i,
+							heaps + (q0 + q) * k, &hits[q0 + q]);
+			if (last - row < CHUNK)
+				break;
+		}
+	}
+	vl_release(codes->env, query_codes, (size_t)QUERIES * codes->stride);
+	if (compared != NULL)
+		*compared += scan.compared;
+	return VALORI_OK;
+}
