@@ -216,7 +216,7 @@ static struct vl_quantiser quantiser_derive(const struct vl_state *state, const 
 		first = first < 0 ? first : 0;
 		last = last > 0 ? last : 0;
 	}
-	/* The largest power of two that nearly all are multiples of: 255 of 256, so that a few others decide nothing. */
+	/* The largest power of two that nearly all are multiples of: one in 256 may be none. */
 	for (unsigned i = shift; i < 32; i++)
 		multiples += census.multiples[i];
 	while (multiples < census.others - census.others / 256)
