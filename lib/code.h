@@ -10,7 +10,11 @@
 
 #include "env.h"
 
-enum { VL_CODE_ALIGN = 64, VL_CODE_STRIDE_MAX = 32768 };
+enum {
+	VL_CODE_ALIGN = 64,
+	VL_CODE_STRIDE_MAX = 32768,
+	VL_CODE_AHEAD = 2048 /* bytes of the rows to come that code_l2_gather asks the memory for */
+};
 
 /*
  * For the kernels:

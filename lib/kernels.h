@@ -36,7 +36,7 @@
 /* [1] where the processor has the SHA instructions, which do not come with any of these. */
 extern const struct vl_kernels vl_kernels_sse4[2];
 extern const struct vl_kernels vl_kernels_avx2[2];
-extern const struct vl_kernels vl_kernels_avx512[2];
+extern const struct vl_kernels vl_kernels_avx512[4]; /* [2 + ...] where it has AVX512-VNNI */
 
 /* Lent by kernels_sse4.c to the others. */
 void vl_sha256_blocks_sha(uint32_t h[8], const uint8_t *data, size_t blocks);

@@ -109,13 +109,54 @@ static inline uint64_t q_sum(q_wide x)
 
 #include "kernels_q16.h"
 
+typedef __m256i c_bytes;
+typedef words8 c_sums;
+#define C_BYTES 32
+
+static inline c_bytes c_load(const uint8_t *p)
+{
+	return _mm256_load_si256((const __m256i *)p);
+}
+
+/* Bytes at even and at odd places: as words their squares are signed. */
+static inline c_sums add(c_sums sums, c_bytes x, c_bytes y)
+{
+	__m256i distance = _mm256_or_si256(_mm256_subs_epu8(x, y), _mm256_subs_epu8(y, x));
+	__m256i even = _mm256_and_si256(distance, _mm256_set1_epi16(0xff)), odd = _mm256_srli_epi16(distance, 8);
+
+	return sums + (c_sums)_mm256_madd_epi16(even, even) + (c_sums)_mm256_madd_epi16(odd, odd);
+}
+
+static inline __m128i c_halves(__m256i x)
+{
+	return _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+}
+
+static inline uint32_t c_sum(c_sums x)
+{
+	words4 sum = (words4)c_halves((__m256i)x);
+
+	return sum[0] + sum[1] + sum[2] + sum[3];
+}
+
+static inline void c_sum4(const c_sums x[4], uint32_t out[4])
+{
+	__m256i low = _mm256_hadd_epi32((__m256i)x[0], (__m256i)x[1]);
+	__m256i high = _mm256_hadd_epi32((__m256i)x[2], (__m256i)x[3]);
+
+	_mm_storeu_si128((__m128i *)out, c_halves(_mm256_hadd_epi32(low, high)));
+}
+
+#define C_NAME(x) x
+#define C_TARGET
+#include "kernels_code.h"
+
 #define AVX2(sha256)                                                                                            \
 	{                                                                                                       \
 		.name = "avx2", .blake3_compress = compress, .blake3_many = many, .sha256_blocks = sha256,      \
 		.crc32c = vl_crc32c_sse4, .q16_from_f32 = q16_from_f32, .q16_norm = q16_norm, .q16_l2 = q16_l2, \
-		.q16_l2_rows = q16_l2_rows, .q16_l2_block = q16_l2_block, .code_l2 = vl_code_l2_portable,       \
-		.code_l2_rows = vl_code_l2_rows_portable, .code_l2_gather = vl_code_l2_gather_portable,         \
-		.code_l2_block = vl_code_l2_block_portable                                                      \
+		.q16_l2_rows = q16_l2_rows, .q16_l2_block = q16_l2_block, .code_l2 = code_l2,                   \
+		.code_l2_rows = code_l2_rows, .code_l2_gather = code_l2_gather, .code_l2_block = code_l2_block  \
 	}
 
 const struct vl_kernels vl_kernels_avx2[2] = {AVX2(vl_sha256_blocks_portable), AVX2(vl_sha256_blocks_sha)};

@@ -183,14 +183,218 @@ static inline uint64_t q_sum(q_wide x)
 
 #include "kernels_q16.h"
 
-#define AVX512(sha256)                                                                                          \
+/* ---- codes ---- */
+
+typedef __m512i c_bytes;
+typedef words16 c_sums;
+#define C_BYTES 64
+
+static inline c_bytes c_load(const uint8_t *p)
+{
+	return _mm512_load_si512(p);
+}
+
+static inline uint32_t c_sum(c_sums x)
+{
+	__m256i sum8 = _mm256_add_epi32(_mm512_castsi512_si256((__m512i)x), _mm512_extracti64x4_epi64((__m512i)x, 1));
+	words4 sum = (words4)_mm_add_epi32(_mm256_castsi256_si128(sum8), _mm256_extracti128_si256(sum8, 1));
+
+	return sum[0] + sum[1] + sum[2] + sum[3];
+}
+
+static inline void c_sum4(const c_sums x[4], uint32_t out[4])
+{
+	__m512i low = _mm512_add_epi32(_mm512_unpacklo_epi32((__m512i)x[0], (__m512i)x[1]),
+				       _mm512_unpackhi_epi32((__m512i)x[0], (__m512i)x[1]));
+	__m512i high = _mm512_add_epi32(_mm512_unpacklo_epi32((__m512i)x[2], (__m512i)x[3]),
+					_mm512_unpackhi_epi32((__m512i)x[2], (__m512i)x[3]));
+	__m512i sum = _mm512_add_epi32(_mm512_unpacklo_epi64(low, high), _mm512_unpackhi_epi64(low, high));
+	__m256i sum8 = _mm256_add_epi32(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64(sum, 1));
+
+	_mm_storeu_si128((__m128i *)out,
+			 _mm_add_epi32(_mm256_castsi256_si128(sum8), _mm256_extracti128_si256(sum8, 1)));
+}
+
+/* Bytes at even and at odd places: as words their squares are signed. */
+static inline c_sums add(c_sums sums, c_bytes x, c_bytes y)
+{
+	__m512i distance = _mm512_or_si512(_mm512_subs_epu8(x, y), _mm512_subs_epu8(y, x));
+	__m512i even = _mm512_and_si512(distance, _mm512_set1_epi16(0xff)), odd = _mm512_srli_epi16(distance, 8);
+
+	return sums + (c_sums)_mm512_madd_epi16(even, even) + (c_sums)_mm512_madd_epi16(odd, odd);
+}
+
+#define C_NAME(x) x
+#define C_TARGET
+#include "kernels_code.h"
+
+/* The same with the dot products of AVX512-VNNI. */
+#define VNNI __attribute__((target("avx512vnni")))
+
+VNNI static inline c_sums vnni_add(c_sums sums, c_bytes x, c_bytes y)
+{
+	__m512i distance = _mm512_or_si512(_mm512_subs_epu8(x, y), _mm512_subs_epu8(y, x));
+	__m512i even = _mm512_and_si512(distance, _mm512_set1_epi16(0xff)), odd = _mm512_srli_epi16(distance, 8);
+
+	return (c_sums)_mm512_dpwssd_epi32(_mm512_dpwssd_epi32((__m512i)sums, even, even), odd, odd);
+}
+
+#define C_NAME(x) vnni_##x
+#define C_TARGET VNNI
+#include "kernels_code.h"
+
+/*
+ * Many queries: |a - b|^2 = |a|^2 + |b|^2 - 2ab, all modulo 2^32, as one dot product for each pair. Sixteen rows are
+ * turned, so that a vector holds the same four components of each, a lane a row: nothing is added across lanes then.
+ * The instruction multiplies unsigned bytes with signed ones: the rows' are x - 128, and with s the sum of a query's
+ * components ab = a(b - 128) + 128s.
+ */
+enum { TILE_ROWS = 16, TILE_SIZE = 512, TILE_QUERIES = 8, SOME_QUERIES = 32 };
+
+/* x^2 for each lane's four components: x(x - 128) + 2 * 64x. */
+VNNI VL_INLINE __m512i add_squares(__m512i sums, __m512i x)
+{
+	__m512i by_64 = _mm512_dpbusd_epi32(_mm512_setzero_si512(), x, _mm512_set1_epi8(64));
+
+	sums = _mm512_dpbusd_epi32(sums, x, _mm512_xor_si512(x, _mm512_set1_epi8(-128)));
+	return _mm512_add_epi32(sums, _mm512_slli_epi32(by_64, 1));
+}
+
+/* x^2 - 256x of some bytes of a query: all that it adds to its distances beside the products. */
+VNNI static uint32_t query_part(const uint8_t *query, size_t size)
+{
+	__m512i sums = _mm512_setzero_si512(), by_64 = sums;
+
+	for (size_t i = 0; i < size; i += 64) {
+		__m512i x = c_load(query + i);
+
+		sums = _mm512_dpbusd_epi32(sums, x, _mm512_xor_si512(x, _mm512_set1_epi8(-128)));
+		by_64 = _mm512_dpbusd_epi32(by_64, x, _mm512_set1_epi8(64));
+	}
+	return c_sum((c_sums)sums) - 2 * c_sum((c_sums)by_64);
+}
+
+/* Turns size bytes of each row, less 128, and returns their squares. */
+VNNI static __m512i make_tile(const uint8_t *const rows[TILE_ROWS], size_t offset, size_t size, __m512i *tile)
+{
+	__m512i squares = _mm512_setzero_si512();
+
+	for (size_t i = 0; i < size; i += 64, tile += 16) {
+		__m512i part[16];
+
+		VL_UNROLL
+		for (unsigned r = 0; r < TILE_ROWS; r++)
+			part[r] = c_load(rows[r] + offset + i);
+		transpose16(part);
+		VL_UNROLL
+		for (unsigned w = 0; w < 16; w++) {
+			squares = add_squares(squares, part[w]);
+			tile[w] = _mm512_xor_si512(part[w], _mm512_set1_epi8(-128));
+		}
+	}
+	return squares;
+}
+
+/* The products of eight queries with the rows of a tile, from which 128 was taken. */
+VNNI VL_INLINE void tile_products(const uint8_t *const queries[TILE_QUERIES], size_t offset, size_t size,
+				  const __m512i *tile, __m512i out[TILE_QUERIES])
+{
+	VL_UNROLL
+	for (unsigned q = 0; q < TILE_QUERIES; q++)
+		out[q] = _mm512_setzero_si512();
+	for (size_t i = 0; i < size; i += 4, tile++) {
+		__m512i rows = *tile;
+
+		VL_UNROLL
+		for (unsigned q = 0; q < TILE_QUERIES; q++) {
+			int word;
+
+			memcpy(&word, queries[q] + offset + i, 4);
+			out[q] = _mm512_dpbusd_epi32(out[q], _mm512_set1_epi32(word), rows);
+		}
+	}
+}
+
+/* Queries against the bytes of count <= 16 rows from offset on: out[q][...], a line of which has width words. */
+VNNI static void tile_distances(const uint8_t *queries, size_t queries_count, size_t stride,
+				const uint32_t *query_parts, const uint8_t *const rows[TILE_ROWS], size_t count,
+				size_t offset, size_t size, size_t width, uint32_t *out)
+{
+	__m512i tile[TILE_SIZE / 4], squares = make_tile(rows, offset, size, tile), products[TILE_QUERIES];
+	const __mmask16 mask = (__mmask16)((1u << count) - 1);
+
+	for (size_t first = 0; first < queries_count; first += TILE_QUERIES) {
+		size_t some = queries_count - first < TILE_QUERIES ? queries_count - first : TILE_QUERIES;
+		const uint8_t *group[TILE_QUERIES];
+
+		for (size_t q = 0; q < TILE_QUERIES; q++)
+			group[q] = queries + (first + (q < some ? q : 0)) * stride;
+		tile_products(group, offset, size, tile, products);
+		for (size_t q = 0; q < some; q++) {
+			uint32_t *line = out + (first + q) * width;
+			__m512i before = offset == 0 ? _mm512_setzero_si512() : _mm512_maskz_loadu_epi32(mask, line);
+			__m512i sum = _mm512_add_epi32(squares, _mm512_set1_epi32((int)query_parts[first + q]));
+
+			sum = _mm512_sub_epi32(sum, _mm512_slli_epi32(products[q], 1));
+			_mm512_mask_storeu_epi32(line, mask, _mm512_add_epi32(before, sum));
+		}
+	}
+}
+
+/* A piece of the components after the other, so that a tile and the queries stay in the nearest cache. */
+VNNI static void vnni_many(const uint8_t *queries, size_t queries_count, const uint8_t *rows, size_t count,
+			   size_t stride, uint32_t *out)
+{
+	uint32_t parts[SOME_QUERIES];
+
+	for (size_t offset = 0; offset < stride; offset += TILE_SIZE) {
+		size_t size = stride - offset < TILE_SIZE ? stride - offset : TILE_SIZE;
+
+		for (size_t q = 0; q < queries_count; q++)
+			parts[q] = query_part(queries + q * stride + offset, size);
+		for (size_t i = 0; i < count; i += TILE_ROWS) {
+			size_t some = count - i < TILE_ROWS ? count - i : TILE_ROWS;
+			const uint8_t *group[TILE_ROWS];
+
+			for (size_t r = 0; r < TILE_ROWS; r++)
+				group[r] = rows + (i + (r < some ? r : 0)) * stride;
+			tile_distances(queries, queries_count, stride, parts, group, some, offset, size, count,
+				       out + i);
+		}
+	}
+}
+
+VNNI static void vnni_block(const uint8_t *queries, size_t queries_count, const uint8_t *rows, size_t count,
+			    size_t stride, uint32_t *out)
+{
+	while (queries_count > 3) {
+		size_t some = queries_count < SOME_QUERIES ? queries_count : SOME_QUERIES;
+
+		vnni_many(queries, some, rows, count, stride, out);
+		queries += some * stride;
+		out += some * count;
+		queries_count -= some;
+	}
+	vnni_code_l2_block(queries, queries_count, rows, count, stride, out);
+}
+
+#define AVX512(sha256, rest)                                                                                    \
 	{                                                                                                       \
 		.name = "avx512", .blake3_compress = compress, .blake3_many = many, .sha256_blocks = sha256,    \
 		.crc32c = vl_crc32c_sse4, .q16_from_f32 = q16_from_f32, .q16_norm = q16_norm, .q16_l2 = q16_l2, \
-		.q16_l2_rows = q16_l2_rows, .q16_l2_block = q16_l2_block, .code_l2 = vl_code_l2_portable,       \
-		.code_l2_rows = vl_code_l2_rows_portable, .code_l2_gather = vl_code_l2_gather_portable,         \
-		.code_l2_block = vl_code_l2_block_portable                                                      \
+		.q16_l2_rows = q16_l2_rows, .q16_l2_block = q16_l2_block, rest                                  \
 	}
+#define CODES                                                                               \
+	.code_l2 = code_l2, .code_l2_rows = code_l2_rows, .code_l2_gather = code_l2_gather, \
+	.code_l2_block = code_l2_block
+#define CODES_VNNI                                                                                         \
+	.code_l2 = vnni_code_l2, .code_l2_rows = vnni_code_l2_rows, .code_l2_gather = vnni_code_l2_gather, \
+	.code_l2_block = vnni_block
 
-const struct vl_kernels vl_kernels_avx512[2] = {AVX512(vl_sha256_blocks_portable), AVX512(vl_sha256_blocks_sha)};
+const struct vl_kernels vl_kernels_avx512[4] = {
+	AVX512(vl_sha256_blocks_portable, CODES),
+	AVX512(vl_sha256_blocks_sha, CODES),
+	AVX512(vl_sha256_blocks_portable, CODES_VNNI),
+	AVX512(vl_sha256_blocks_sha, CODES_VNNI),
+};
 #endif

@@ -151,6 +151,37 @@ static inline uint64_t q_sum(q_wide x)
 
 #include "kernels_q16.h"
 
+typedef uint8x16_t c_bytes;
+typedef uint32x4_t c_sums;
+#define C_BYTES 16
+
+static inline c_bytes c_load(const uint8_t *p)
+{
+	return vld1q_u8(p);
+}
+
+static inline c_sums add(c_sums sums, c_bytes x, c_bytes y)
+{
+	c_bytes distance = vabdq_u8(x, y);
+
+	sums = vpadalq_u16(sums, vmull_u8(vget_low_u8(distance), vget_low_u8(distance)));
+	return vpadalq_u16(sums, vmull_high_u8(distance, distance));
+}
+
+static inline uint32_t c_sum(c_sums x)
+{
+	return vaddvq_u32(x);
+}
+
+static inline void c_sum4(const c_sums x[4], uint32_t out[4])
+{
+	vst1q_u32(out, vpaddq_u32(vpaddq_u32(x[0], x[1]), vpaddq_u32(x[2], x[3])));
+}
+
+#define C_NAME(x) x
+#define C_TARGET
+#include "kernels_code.h"
+
 const struct vl_kernels vl_kernels_neon = {
 	.name = "neon",
 	.blake3_compress = vl_blake3_compress_portable,
@@ -162,9 +193,9 @@ const struct vl_kernels vl_kernels_neon = {
 	.q16_l2 = q16_l2,
 	.q16_l2_rows = q16_l2_rows,
 	.q16_l2_block = q16_l2_block,
-	.code_l2 = vl_code_l2_portable,
-	.code_l2_rows = vl_code_l2_rows_portable,
-	.code_l2_gather = vl_code_l2_gather_portable,
-	.code_l2_block = vl_code_l2_block_portable,
+	.code_l2 = code_l2,
+	.code_l2_rows = code_l2_rows,
+	.code_l2_gather = code_l2_gather,
+	.code_l2_block = code_l2_block,
 };
 #endif

@@ -193,13 +193,46 @@ static inline uint64_t q_sum(q_wide x)
 
 #include "kernels_q16.h"
 
+typedef __m128i c_bytes;
+typedef words4 c_sums;
+#define C_BYTES 16
+
+static inline c_bytes c_load(const uint8_t *p)
+{
+	return _mm_load_si128((const __m128i *)p);
+}
+
+/* Bytes at even and at odd places: as words their squares are signed. */
+static inline c_sums add(c_sums sums, c_bytes x, c_bytes y)
+{
+	__m128i distance = _mm_or_si128(_mm_subs_epu8(x, y), _mm_subs_epu8(y, x));
+	__m128i even = _mm_and_si128(distance, _mm_set1_epi16(0xff)), odd = _mm_srli_epi16(distance, 8);
+
+	return sums + (c_sums)_mm_madd_epi16(even, even) + (c_sums)_mm_madd_epi16(odd, odd);
+}
+
+static inline uint32_t c_sum(c_sums x)
+{
+	return x[0] + x[1] + x[2] + x[3];
+}
+
+static inline void c_sum4(const c_sums x[4], uint32_t out[4])
+{
+	__m128i low = _mm_hadd_epi32((__m128i)x[0], (__m128i)x[1]), high = _mm_hadd_epi32((__m128i)x[2], (__m128i)x[3]);
+
+	_mm_storeu_si128((__m128i *)out, _mm_hadd_epi32(low, high));
+}
+
+#define C_NAME(x) x
+#define C_TARGET
+#include "kernels_code.h"
+
 #define SSE4(sha256)                                                                                            \
 	{                                                                                                       \
 		.name = "sse4", .blake3_compress = compress, .blake3_many = many, .sha256_blocks = sha256,      \
 		.crc32c = vl_crc32c_sse4, .q16_from_f32 = q16_from_f32, .q16_norm = q16_norm, .q16_l2 = q16_l2, \
-		.q16_l2_rows = q16_l2_rows, .q16_l2_block = q16_l2_block, .code_l2 = vl_code_l2_portable,       \
-		.code_l2_rows = vl_code_l2_rows_portable, .code_l2_gather = vl_code_l2_gather_portable,         \
-		.code_l2_block = vl_code_l2_block_portable                                                      \
+		.q16_l2_rows = q16_l2_rows, .q16_l2_block = q16_l2_block, .code_l2 = code_l2,                   \
+		.code_l2_rows = code_l2_rows, .code_l2_gather = code_l2_gather, .code_l2_block = code_l2_block  \
 	}
 
 const struct vl_kernels vl_kernels_sse4[2] = {SSE4(vl_sha256_blocks_portable), SSE4(vl_sha256_blocks_sha)};

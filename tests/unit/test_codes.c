@@ -119,7 +119,7 @@ static void make_vector(enum kind kind, uint32_t dim, uint8_t *out, uint64_t *se
 		case SPARSE: value = r % 500 == 0 ? (int32_t)(r >> 40) : 0; break;
 		case CLUSTERS: value = (int32_t)(r % 4096) + (row % 64 == 0 ? most / 2 : 0); break;
 		case KINDS: break;
-		}
+	}
 		vl_put32(out + 4 * i, (uint32_t)value);
 	}
 }
@@ -131,7 +131,7 @@ static unsigned bound_faults(const struct store *store, const uint8_t *query)
 {
 	static uint8_t code[VL_CODE_STRIDE_MAX] __attribute__((aligned(64)));
 	uint64_t residual = vl_codes_query(&store->codes, query, code);
-	unsigned wrong = 0;
+		unsigned wrong = 0;
 
 	for (uint32_t row = 0; row < store->codes.count; row++) {
 		const uint8_t *vector = vl_state_vector(&store->state, vl_codes_id(&store->codes, row));
@@ -158,7 +158,7 @@ static unsigned compare(const struct store *store, const uint8_t *queries, size_
 	const struct vl_codes *codes = &store->codes;
 	uint64_t from = first < codes->count ? vl_codes_id(codes, first) : VALORI_NONE;
 	uint64_t to = last == 0 ? 0 : vl_codes_id(codes, (last < codes->count ? last : codes->count) - 1) + 1;
-	unsigned wrong = 0;
+		unsigned wrong = 0;
 
 	wrong +=
 		vl_brute_search(&store->state, queries, count, k, filter, from, to, should_be, hits, NULL) != VALORI_OK;
@@ -188,7 +188,7 @@ static void make_store(struct store *store, enum kind kind, uint32_t dim, uint32
 			make_vector(kind, dim, vector, seed);
 		insert(store, vector, check_random(seed) % 10 == 0, check_random(seed) % 4);
 		if (i == count / 2)
-			append_all(store);
+	append_all(store);
 	}
 	for (uint32_t id = 0; id < count; id++) {
 		uint64_t r = check_random(seed) % 16;
@@ -197,7 +197,7 @@ static void make_store(struct store *store, enum kind kind, uint32_t dim, uint32
 			apply(store, (struct vl_event){.type = r == 0 ? VALORI_EVENT_DELETE : VALORI_EVENT_SOFT_DELETE,
 						       .id = id});
 		if (id == count / 4)
-			append_all(store);
+	append_all(store);
 	}
 	append_all(store);
 	free(vector);
@@ -373,10 +373,10 @@ static void test_memory(void)
 					       NULL) == VALORI_NO_MEMORY) {
 				wrong += before.count != store.codes.count || before.capacity != store.codes.capacity;
 				failures++;
-				memory.fail_at = 0;
-			}
+		memory.fail_at = 0;
+	}
 			done = memory.fail_at != 0;
-		}
+	}
 		memory.fail_at = 0;
 		wrong += store.codes.count != COUNT;
 	}
