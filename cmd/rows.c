@@ -122,12 +122,13 @@ void rows_blame(const struct rows *rows, const struct row *row, valori_error *er
 
 char *rows_scratch(struct rows *rows, size_t size)
 {
+	size_t most = 2 * rows->input.capacity;
 	char *place;
 
-	if (rows->scratch_used == 0 && rows->scratch_size < rows->input.capacity) {
+	if (rows->scratch_used == 0 && rows->scratch_size < most) {
 		free(rows->scratch);
-		rows->scratch = malloc(rows->input.capacity);
-		rows->scratch_size = rows->scratch != NULL ? rows->input.capacity : 0;
+		rows->scratch = malloc(most);
+		rows->scratch_size = rows->scratch != NULL ? most : 0;
 	}
 	if (rows->scratch_size - rows->scratch_used < size)
 		return NULL;
@@ -137,6 +138,8 @@ char *rows_scratch(struct rows *rows, size_t size)
 }
 
 /* ---- recognising ---- */
+
+enum { LOOK_SIZE = 4096 }; /* at most so much of a text is looked at to recognise it */
 
 static bool has_suffix(const char *name, const char *suffix)
 {
@@ -185,13 +188,14 @@ static bool looks_like_json(const struct input *input)
 	return input->size >= 2 && (p[0] == '[' || p[0] == '{') && p[1] != 0;
 }
 
-static bool looks_like_csv(const struct input *input)
+/* first: its first byte that is no space. */
+static bool looks_like_csv(const struct input *input, size_t first)
 {
 	const char *p = input_data(input);
-	size_t size = input->size < 4096 ? input->size : 4096;
+	size_t size = input->size < LOOK_SIZE ? input->size : LOOK_SIZE;
 	bool comma = false, digit = false;
 
-	for (size_t i = 0; i < size && p[i] != '\n'; i++) {
+	for (size_t i = first; i < size && p[i] != '\n'; i++) {
 		if ((uint8_t)p[i] < 0x20 && p[i] != '\t' && p[i] != '\r')
 			return false;
 		comma |= p[i] == ',';
@@ -219,11 +223,33 @@ static bool starts_with(const struct input *input, const char *magic, size_t siz
 	return input->size >= size && memcmp(input_data(input), magic, size) == 0;
 }
 
+/*
+ * Bytes of space from there on. As much is read first as it takes to see a line with something in it whole, up to a
+ * limit: what a file is must not depend on the pieces in which it comes.
+ */
+static valori_code pass_space(struct input *input, size_t *space, valori_error *error)
+{
+	valori_code code = VALORI_OK;
+
+	while (code == VALORI_OK) {
+		const char *p = input_data(input);
+		size_t size = input->size < LOOK_SIZE ? input->size : LOOK_SIZE;
+
+		while (*space < size && (p[*space] == ' ' || p[*space] == '\t' || p[*space] == '\r' || p[*space] == '\n'))
+			++*space;
+		if (size == LOOK_SIZE || input->ended || memchr(p + *space, '\n', size - *space) != NULL)
+			break;
+		code = input_more(input, error);
+	}
+	return code;
+}
+
 static valori_code recognise(struct rows *rows, valori_error *error)
 {
 	struct input *input = &rows->input;
 	size_t space = starts_with(input, "\xef\xbb\xbf", 3) ? 3 : 0;
-	const char *p = input_data(input);
+	valori_code code;
+	const char *p;
 
 	if (input->size == 0)
 		return VALORI_OK;
@@ -244,14 +270,15 @@ static valori_code recognise(struct rows *rows, valori_error *error)
 		rows->format = ROWS_BVECS;
 	if (rows->format != ROWS_UNKNOWN)
 		return VALORI_OK;
+	code = pass_space(input, &space, error);
+	if (code != VALORI_OK)
+		return code;
 	p = input_data(input);
-	while (space < input->size && (p[space] == ' ' || p[space] == '\t' || p[space] == '\r' || p[space] == '\n'))
-		space++;
 	if (space < input->size && (p[space] == '{' || p[space] == '['))
 		rows->format = ROWS_NDJSON;
-	else if (space == input->size)
-		rows->format = ROWS_NDJSON; /* nothing but empty lines, as far as it was read */
-	else if (looks_like_csv(input))
+	else if (space == input->size || space == LOOK_SIZE)
+		rows->format = ROWS_NDJSON; /* nothing but empty lines, as far as it was looked at */
+	else if (looks_like_csv(input, space))
 		rows->format = ROWS_CSV;
 	else
 		return input_fail(input, error, VALORI_INVALID, "its format is not recognised; -f names it");

@@ -18,7 +18,8 @@ struct rows {
 	uint64_t count;   /* rows handed out */
 	uint64_t line;    /* lines passed */
 	uint32_t *vector; /* room for VALORI_DIM_MAX components */
-	char *scratch;    /* strings of the current row, unescaped: never more bytes than the row has */
+	/* strings of the current row, unescaped, and one of them decoded: never twice the bytes that the row has */
+	char *scratch;
 	size_t scratch_size, scratch_used;
 
 	/* log: a stream that was read to recognise it */

@@ -101,7 +101,7 @@ struct line {
 	valori_code code;
 	uint32_t seen;
 	enum json_type types[MEMBERS];
-	struct slice values[MEMBERS]; /* not of vectors */
+	struct slice values[MEMBERS]; /* not of vectors; of strings what they stand for, of others their text */
 	size_t op;                    /* index in ops */
 };
 
@@ -143,14 +143,10 @@ static struct slice unescape(struct line *line, struct slice string)
 /* The bytes of a member that must be a string. */
 static struct slice text_of(struct line *line, enum member member)
 {
-	struct slice value = line->values[member];
-
-	if (line->types[member] != JSON_STRING) {
-		fail(line, "member '%s': is %s, not a string", member_names[member],
-		     json_type_name(line->types[member]));
-		return (struct slice){"", 0};
-	}
-	return unescape(line, (struct slice){value.text + 1, value.size - 2});
+	if (line->types[member] == JSON_STRING)
+		return line->values[member];
+	fail(line, "member '%s': is %s, not a string", member_names[member], json_type_name(line->types[member]));
+	return (struct slice){"", 0};
 }
 
 static uint64_t u64_of(struct line *line, enum member member, uint64_t max)
@@ -159,9 +155,7 @@ static uint64_t u64_of(struct line *line, enum member member, uint64_t max)
 	char quoted[48];
 	uint64_t number = 0;
 
-	if (line->types[member] == JSON_STRING)
-		value = (struct slice){value.text + 1, value.size - 2};
-	else if (line->types[member] != JSON_NUMBER)
+	if (line->types[member] != JSON_STRING && line->types[member] != JSON_NUMBER)
 		fail(line, "member '%s': is %s, not a number", member_names[member],
 		     json_type_name(line->types[member]));
 	if (!json_u64(value, &number) || number > max)
@@ -172,12 +166,10 @@ static uint64_t u64_of(struct line *line, enum member member, uint64_t max)
 
 static bool is_number(const struct line *line, enum member member)
 {
-	struct slice value = line->values[member];
 	uint64_t ignored;
 
 	return line->types[member] == JSON_NUMBER ||
-	       (line->types[member] == JSON_STRING && value.size > 2 &&
-		json_u64((struct slice){value.text + 1, value.size - 2}, &ignored));
+	       (line->types[member] == JSON_STRING && json_u64(line->values[member], &ignored));
 }
 
 static int base64_digit(char c)
@@ -578,6 +570,9 @@ static void read_member(struct line *line, struct json *json)
 	if (json->fault != NULL)
 		fail(line, "member '%s': column %zu: %s", member_names[member], (size_t)(json->next - json->start) + 1,
 		     json->fault);
+	else if (line->types[member] == JSON_STRING)
+		line->values[member] = unescape(line, (struct slice){line->values[member].text + 1,
+								     line->values[member].size - 2});
 }
 
 valori_code rows_read_ndjson(struct rows *rows, struct row *out, valori_error *error)

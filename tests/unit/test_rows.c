@@ -1,6 +1,7 @@
 /* test_rows.c - rows of every format: what they say, and what is wrong with those that are not acceptable. */
 #include <errno.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "bytes.h"
@@ -78,6 +79,24 @@ static void test_lines(void)
 	rows_close(rows);
 }
 
+/* A text in memory has no more room behind it than it needs. */
+static void check_escaped_base64(void)
+{
+	static const char text[] =
+		"{\"values\":[1],\"metadata_base64\":\"\\/\\/\\/\\/\\/\\/\\/\\/\\/\\/\\/\\/\\/\\/\\/\\/"
+		"\\/\\/\\/\\/\\/\\/\\/\\/\\/\\/\\/\\/\\/\\/\\/\\/\\/\\/\\/\\/\\/\\/\\/\\/"
+		"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+		"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}";
+	struct rows *rows;
+	struct row row;
+
+	check(rows_open_text("text", text, sizeof(text) - 1, &rows, &error) == VALORI_OK &&
+		      rows_next(rows, &row, &error) == VALORI_OK && row.op.metadata_size == 138 &&
+		      row.op.metadata[0] == 0xff,
+	      "base64 with its slashes escaped");
+	rows_close(rows);
+}
+
 static void test_members(void)
 {
 	struct rows *rows = NULL;
@@ -108,6 +127,7 @@ static void test_members(void)
 	check(first_row(&rows, "{\"values\":[1],\"metadata_base64\":\"AP8Q\"}", ROWS_UNKNOWN, &row) == VALORI_OK &&
 		      row.op.metadata_size == 3 && memcmp(row.op.metadata, "\0\xff\x10", 3) == 0,
 	      "base64 as metadata");
+	check_escaped_base64();
 	check(first_row(&rows, "{\"values\":[1],\"metadata_base64\":\"AA==\"}", ROWS_UNKNOWN, &row) == VALORI_OK &&
 		      row.op.metadata_size == 1,
 	      "base64 with padding");
@@ -126,6 +146,9 @@ static void test_ops(void)
 	check(first_row(&rows, "{\"op\":\"delete\",\"id\":\"7\"}", ROWS_UNKNOWN, &row) == VALORI_OK &&
 		      row.op.kind == VALORI_OP_DELETE && row.op.target.kind == VALORI_REF_ID && row.op.target.id == 7,
 	      "delete by id");
+	check(first_row(&rows, "{\"op\":\"delete\",\"id\":\"\\u0037\"}", ROWS_UNKNOWN, &row) == VALORI_OK &&
+		      row.op.target.kind == VALORI_REF_ID && row.op.target.id == 7,
+	      "digits are digits however a string writes them");
 	check(first_row(&rows, "{\"op\":\"soft_delete\",\"key\":\"k\"}", ROWS_UNKNOWN, &row) == VALORI_OK &&
 		      row.op.target.kind == VALORI_REF_KEY && is_text(row.op.target.key, row.op.target.key_size, "k"),
 	      "soft delete by key");
@@ -576,17 +599,18 @@ static void test_recognition(void)
 		const char *name, *bytes;
 		size_t size;
 		enum rows_format format;
-	} cases[] = {{"a.csv", "[1]\n", 4, ROWS_CSV},         {"a.json", "1,2\n", 4, ROWS_NDJSON},
-		     {"a.jsonl", "", 0, ROWS_UNKNOWN},        {"a", "", 0, ROWS_UNKNOWN},
+	} cases[] = {{"a.csv", "[1]\n", 4, ROWS_CSV},	      {"a.json", "1,2\n", 4, ROWS_NDJSON},
+		     {"a.jsonl", "", 0, ROWS_UNKNOWN},	      {"a", "", 0, ROWS_UNKNOWN},
 		     {"a", "\n\n {\"op\"", 8, ROWS_NDJSON},   {"a.json", "VALORIEV....", 12, ROWS_LOG},
-		     {"a.bvecs", "\1\0\0\0x", 5, ROWS_BVECS}, {"a", "x,y\n1,2\n", 8, ROWS_CSV}};
+		     {"a.bvecs", "\1\0\0\0x", 5, ROWS_BVECS}, {"a", "x,y\n1,2\n", 8, ROWS_CSV},
+		     {"a", "\n \n1,2\n", 7, ROWS_CSV}};
 	static const struct {
 		const char *bytes;
 		size_t size;
 		const char *sentence;
 	} strangers[] = {{"VALORISN....", 12, "snapshot"}, {"\x1f\x8b\x08", 3, "zcat"},
-			 {"PAR1", 4, "Parquet"},           {"\xff\xfe[\0", 4, "UTF-16"},
-			 {"PK\3\4....", 8, "zip"},         {"\0\0\0\0", 4, "not recognised"}};
+			 {"PAR1", 4, "Parquet"},	   {"\xff\xfe[\0", 4, "UTF-16"},
+			 {"PK\3\4....", 8, "zip"},	   {"\0\0\0\0", 4, "not recognised"}};
 	struct rows *rows;
 	unsigned wrong = 0;
 
@@ -615,33 +639,44 @@ static void test_recognition(void)
 		      "and a loop of links");
 }
 
+/* Standard input gives these bytes, one with each read: a packet never comes with the next one. */
+static void dribble(const char *bytes, size_t size)
+{
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) != 0)
+		exit(99);
+	for (size_t i = 0; i < size; i++)
+		if (send(ends[1], bytes + i, 1, 0) != 1)
+			exit(99);
+	close(ends[1]);
+	dup2(ends[0], STDIN_FILENO);
+	close(ends[0]);
+}
+
 /* Rows that come in pieces of any size are the same rows. */
 static void test_pieces(void)
 {
 	static const char text[] = "[1,2]\n{\"vector\":[3,4],\"metadata\":\"a\\nb\"}\n\n[5,6]\n";
-	int ends[2];
+	static const char binary[] = "1,2,3,4,5,6,7,8,9,0\2\n", late[] = "       \n       \n 1,2\n";
 	struct rows *rows;
 	struct row row;
-	pid_t child;
 	uint32_t count = 0;
 
-	if (pipe(ends) != 0 || (child = fork()) < 0)
-		exit(99);
-	if (child == 0) {
-		for (size_t i = 0; i + 1 < sizeof(text); i++)
-			if (write(ends[1], text + i, 1) != 1)
-				_exit(1);
-		_exit(0);
-	}
-	close(ends[1]);
-	dup2(ends[0], STDIN_FILENO);
-	close(ends[0]);
+	dribble(text, sizeof(text) - 1);
 	rows_open("-", ROWS_UNKNOWN, 0, &rows, &error);
 	while (rows_next(rows, &row, &error) == VALORI_OK)
 		count += row.op.dim == 2;
 	check_u64(count, 3, "rows from a pipe, byte by byte");
 	rows_close(rows);
-	waitpid(child, NULL, 0);
+
+	dribble(binary, sizeof(binary) - 1);
+	check(rows_open("-", ROWS_UNKNOWN, 0, &rows, &error) == VALORI_INVALID,
+	      "what is no text is not taken for one because its beginning came first");
+	dribble(late, sizeof(late) - 1);
+	check(rows_open("-", ROWS_UNKNOWN, 0, &rows, &error) == VALORI_OK && rows_format(rows) == ROWS_CSV,
+	      "nor what begins with space for something else");
+	rows_close(rows);
 }
 
 /* ---- whatever the bytes ---- */
@@ -666,19 +701,13 @@ static size_t mutate(uint8_t *bytes, size_t size, uint64_t *seed)
 		size_t place = check_random(seed) % size;
 
 		switch (check_random(seed) % 4) {
-		case 0:
-			bytes[place] = (uint8_t)check_random(seed);
-			break;
+		case 0: bytes[place] = (uint8_t)check_random(seed); break;
 		case 1:
 			memmove(bytes + place, bytes + place + 1, size - place - 1);
 			size--;
 			break;
-		case 2:
-			bytes[place] = bytes[check_random(seed) % size];
-			break;
-		case 3:
-			bytes[place] = (uint8_t)marks[check_random(seed) % (sizeof(marks) - 1)];
-			break;
+		case 2: bytes[place] = bytes[check_random(seed) % size]; break;
+		case 3: bytes[place] = (uint8_t)marks[check_random(seed) % (sizeof(marks) - 1)]; break;
 		}
 	}
 	return check_random(seed) % 5 == 0 ? check_random(seed) % (size + 1) : size;
