@@ -31,12 +31,12 @@ SHARED := $(BUILD)/libvalori.so.$(VERSION)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all lib core test-programs bench demo check check-ci check-long deps deps-ci format install uninstall clean
+.PHONY: all lib core test-programs fuzz fuzzers bench demo check check-ci check-long deps deps-ci format install uninstall clean
 
 all: lib $(TOOLS)
 
 # make runs configure by itself where nobody has; later with the same arguments whenever configure changed.
-ifeq ($(filter deps deps-ci clean format check-ci,$(MAKECMDGOALS)),)
+ifeq ($(filter deps deps-ci clean format check-ci fuzz,$(MAKECMDGOALS)),)
 $(BUILD)/config.mak: configure
 	./configure $(or $(CONFIGURE_ARGS),--dir=$(BUILD)) $(if $(filter check demo,$(MAKECMDGOALS)),--install-deps)
 endif
@@ -120,6 +120,25 @@ $(TESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $$(call helpers,$$(*D)) $(PARTS) 
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(SODIUM_LIBS) -lm
 
+# A fuzz target is a function that takes bytes. Here it is given those that are kept; fuzzers/ has it with libFuzzer.
+FUZZ_SOURCES := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_REPLAYS := $(patsubst %.c,$(BUILD)/%,$(FUZZ_SOURCES))
+FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/fuzzers/%,$(FUZZ_SOURCES))
+FUZZ_HELPERS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/fuzz/fuzz_% %/replay.c,$(wildcard tests/fuzz/*.c))) \
+	$(BUILD)/tests/crash/sim_os.o $(BUILD)/tests/unit/sample.o
+
+$(FUZZ_REPLAYS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/replay.o $(FUZZ_HELPERS) \
+		$(PARTS) $(STATIC)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
+
+$(FUZZERS): $(BUILD)/fuzzers/%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_HELPERS) $(PARTS) $(STATIC)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -pthread -o $@ $^
+
+fuzzers: $(FUZZERS)
+
 # What makes calls of the system fail is loaded before a tool.
 FAILING := $(BUILD)/tests/fault/failing.so
 
@@ -128,7 +147,7 @@ $(FAILING): tests/fault/failing.c $(BUILD)/config.mak
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(HOSTED) $(LDFLAGS) -fno-sanitize=all -U_FILE_OFFSET_BITS -U_TIME_BITS -shared -o $@ $<
 
-test-programs: $(TESTS) $(FAILING)
+test-programs: $(TESTS) $(FUZZ_REPLAYS) $(FAILING)
 
 # All processors, unless whoever called make has said how many.
 PARALLEL = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 2))
@@ -136,12 +155,19 @@ PARALLEL = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || ec
 check:
 	@./configure --dir=$(BUILD) --deps=check
 	@$(MAKE) $(PARALLEL) --no-print-directory -s WERROR=-Werror BUILD=$(BUILD) all core test-programs
-	@tests/run --build=$(BUILD) $(TESTS) $(SUITES)
+	@tests/run --build=$(BUILD) $(TESTS) $(FUZZ_REPLAYS) $(SUITES)
 
-# The same with the long counts: every f32, every seed.
+# The same with the long counts: every f32, every seed, half an hour for each fuzz target.
 check-long:
 	@$(MAKE) $(PARALLEL) --no-print-directory -s WERROR=-Werror BUILD=$(BUILD) all core test-programs
-	@VALORI_LONG=1 tests/run --build=$(BUILD) $(TESTS) $(SUITES)
+	@VALORI_LONG=1 tests/run --build=$(BUILD) $(TESTS) $(FUZZ_REPLAYS) $(SUITES)
+	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=1800
+
+# Looks for inputs that break what tests/fuzz demands, so many seconds for each target; it takes clang. FUZZ names them.
+FUZZ_SECONDS ?= 600
+FUZZ ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(FUZZ_SOURCES))
+fuzz:
+	@tests/fuzz/run $(FUZZ_SECONDS) $(FUZZ)
 
 # The other compiler, and the sanitizers.
 check-ci: deps-ci

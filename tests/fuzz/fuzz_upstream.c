@@ -1,15 +1,12 @@
 /*
  * fuzz_upstream.c - whatever bytes a file of the Rust system may have: every one of them has an answer.
  *
- * The first byte chooses: 0 the rest is a file; otherwise the rest is cut into events, which get the chain, the checksums and the header that they
- * need to come as far as the state. Built by hand:
- *
- *	clang -g -O1 -fsanitize=fuzzer,address,undefined -Ilib -Itests/unit -o fuzz tests/fuzz/fuzz_upstream.c lib/upstream_*.c
- *		lib/blake3.c lib/buf.c lib/crc32c.c lib/err.c lib/event.c lib/kernels.c lib/q16.c lib/sha256.c
+ * The first byte chooses: 0 the rest is a file; otherwise the rest is cut into events, which get the chain, the
+ * checksums and the header that they need to come as far as the state.
  */
-#include "upstream_files.h"
+#include "../unit/upstream_files.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 static uint64_t read_all(const uint8_t *data, size_t size)
 {
