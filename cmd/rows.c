@@ -235,7 +235,7 @@ static valori_code pass_space(struct input *input, size_t *space, valori_error *
 		const char *p = input_data(input);
 		size_t size = input->size < LOOK_SIZE ? input->size : LOOK_SIZE;
 
-		while (*space < size && (p[*space] == ' ' || p[*space] == '\t' || p[*space] == '\r' || p[*space] == '\n'))
+		while (*space < size && memchr(" \t\r\n", p[*space], 4) != NULL)
 			++*space;
 		if (size == LOOK_SIZE || input->ended || memchr(p + *space, '\n', size - *space) != NULL)
 			break;

@@ -11,7 +11,7 @@
 #include "../unit/check.h"
 #include "fuzz.h"
 
-enum { NAMES_MAX = 4096, SIZE_MAX_READ = 1 << 20, CHANGES = 24 };
+enum { NAMES_MAX = 4096, SIZE_MAX_READ = 1 << 20, CHANGES = 24, CHANGES_LONG = 5000 };
 
 static char *names[NAMES_MAX];
 static unsigned name_count;
@@ -48,10 +48,11 @@ static void replay(const char *path)
 	size_t size;
 	uint8_t *data = read_file(path, &size);
 	uint64_t seed = fuzz_mix(0, data, size);
+	unsigned changes = check_long() ? CHANGES_LONG : CHANGES;
 
 	fprintf(stderr, "%s\n", path);
 	give(data, size);
-	for (unsigned i = 0; i < CHANGES && size > 0; i++) {
+	for (unsigned i = 0; i < changes && size > 0; i++) {
 		size_t at = (size_t)(check_random(&seed) % size);
 		uint8_t old = data[at];
 
