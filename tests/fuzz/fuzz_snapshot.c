@@ -372,7 +372,7 @@ static void use(const struct vl_env *env, struct fuzz_disk *disk, struct fuzz_in
 	must(verified == VALORI_OK || verified == VALORI_DAMAGED);
 	must((verified == VALORI_OK) == (report.verdict == VALORI_CONSISTENT));
 	must(vl_replica_init(&replica, env, vl_snapshot_position(snapshot)->dim, 0, NULL) == VALORI_OK);
-	code = vl_replica_attach(&replica, snapshot, 0, &error);
+	code = vl_snapshot_attach_replica(snapshot, &replica, 0, &error);
 	must(code == VALORI_OK || (code == VALORI_DAMAGED && verified != VALORI_OK));
 	if (code == VALORI_OK) {
 		look(&replica, verified == VALORI_OK);
