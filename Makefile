@@ -31,7 +31,8 @@ SHARED := $(BUILD)/libvalori.so.$(VERSION)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all lib core test-programs fuzz fuzzers bench demo check check-ci check-long deps deps-ci format install uninstall clean
+.PHONY: all lib core test-programs fuzz fuzzers bench demo check check-ci check-long deps deps-ci format install
+.PHONY: uninstall clean
 
 all: lib $(TOOLS)
 
