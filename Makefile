@@ -21,9 +21,11 @@ COMMON = -std=c11 $(CFLAGS) $(WARNINGS) $(WERROR) -ffile-prefix-map=$(CURDIR)=. 
 HOSTED = $(COMMON) -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 -pthread -fPIC -fvisibility=hidden
 
 LIB_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard lib/*.c)))
-TOOL_SOURCES := $(sort $(wildcard cmd/valori-*.c))
+# valori-serve needs civetweb; the others need nothing.
+TOOL_SOURCES := $(sort $(filter-out $(if $(CIVETWEB_LIBS),,cmd/valori-serve.c),$(wildcard cmd/valori-*.c)))
 TOOLS := $(patsubst cmd/%.c,$(BUILD)/%,$(TOOL_SOURCES))
-SHARED_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(TOOL_SOURCES),$(sort $(wildcard cmd/*.c))))
+SHARED_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(filter-out cmd/valori-%,$(wildcard cmd/*.c)) \
+	$(if $(CIVETWEB_LIBS),$(wildcard lib/net/*.c))))
 
 STATIC := $(BUILD)/libvalori.a
 SONAME := libvalori.so.$(MAJOR)
@@ -56,7 +58,7 @@ endif
 $(BUILD)/%.o: %.c $(BUILD)/config.mak
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(HOSTED) $(KERNEL) -Ilib $(if $(filter tests/% bench/%,$<),-Icmd) $(SODIUM_CFLAGS) -c -o $@ $<
+	$(Q)$(CC) $(HOSTED) $(KERNEL) -Ilib $(if $(filter tests/% bench/%,$<),-Icmd) $(SODIUM_CFLAGS) $(CIVETWEB_CFLAGS) -c -o $@ $<
 
 $(STATIC): $(LIB_OBJECTS)
 	$(call say,AR,$@)
@@ -107,7 +109,9 @@ $(PARTS): $(SHARED_OBJECTS)
 
 $(TOOLS): $(BUILD)/%: $(BUILD)/cmd/%.o $(PARTS) $(STATIC)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(NET_LIBS)
+
+$(BUILD)/valori-serve: NET_LIBS = $(CIVETWEB_LIBS) $(SODIUM_LIBS)
 
 # ---- the checks ----
 

@@ -1,0 +1,126 @@
+/*
+ * serve.h - the node: a store behind HTTP. What the files cmd/serve_*.c share.
+ *
+ * A route is a line of the table in serve_routes.c and a function void answer(struct exchange *). It reads what it is
+ * given (serve_body.h), asks the store through the public library, and answers once: reply_begin, members,
+ * reply_send, or fail. What it needs lives as long as the exchange. Every route may run on many threads at once.
+ */
+#ifndef SERVE_H
+#define SERVE_H
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+
+#include "net/http.h"
+#include "tool.h"
+
+/* What the node was told; serve_config.c. */
+struct serve_config {
+	const char *log, *snapshot, *archive, *bind, *admin_bind, *token, *cors_origin;
+	uint32_t dim, threads, connections;
+	uint64_t records_max, nodes_max, edges_max, body_max, snapshot_interval;
+	enum serve_index { SERVE_AUTO, SERVE_BRUTE, SERVE_HNSW, SERVE_IVF } index;
+	valori_sync sync;
+	bool insecure, log_json, health_check;
+};
+/* Options and environment. A wrong, unparsable or contradictory value ends the program: TOOL_USAGE. */
+void serve_configure(int argc, char **argv, struct serve_config *out);
+
+/* Histogram buckets in the way of Prometheus: upper limits in nanoseconds; serve_metrics.c. */
+enum { HISTOGRAM_BUCKETS = 18 };
+struct histogram {
+	atomic_ullong count[HISTOGRAM_BUCKETS + 1], sum_ns;
+};
+void histogram_add(struct histogram *histogram, uint64_t ns);
+
+struct node {
+	struct serve_config config;
+	valori *store;
+	struct http_server *server, *admin;
+	sem_t work; /* config.threads requests do something at once; the others wait */
+	uint8_t token_digest[64]; /* not the token: its length must not show */
+	pthread_mutex_t snapshots; /* one snapshot is written at a time */
+	uint64_t began_ns;
+	char persistence[16]; /* "event_log", "snapshot", "none" */
+	struct histogram request_seconds, commit_seconds, batch_seconds, replay_seconds, search_seconds;
+	atomic_ullong events_committed, proofs, requests[6] /* by status / 100 */, snapshot_size;
+};
+
+struct route;
+
+/* One request on its way. */
+struct exchange {
+	struct node *node;
+	struct http_request *http;
+	const struct route *route;
+	uint64_t id;      /* :id of the path */
+	const char *name; /* :name of the path, decoded */
+	/* private */
+	valori_view *view;
+	struct kept *kept;
+	char *reply;
+	size_t reply_size;
+	struct tool_json json;
+};
+
+/* serve_routes.c: for both servers; context is the node. */
+void serve_answer(void *context, struct http_request *request);
+void serve_answer_admin(void *context, struct http_request *request);
+void serve_done(void *context, const struct http_request *request, uint64_t ns);
+/* Calls visit for every route: for /openapi.json, and for the test that walks it. */
+void serve_each_route(void (*visit)(void *context, const char *method, const char *path, const char *summary),
+		      void *context);
+
+/* Memory until the exchange is over; NULL: answered with 503. */
+void *exchange_alloc(struct exchange *x, size_t count, size_t size);
+/* The newest version, the same for the whole exchange. NULL: answered. */
+valori_view *exchange_view(struct exchange *x);
+/* The same anew: behind a commit of this exchange. */
+valori_view *exchange_view_again(struct exchange *x);
+/*
+ * A parameter of the query as a number. false: there, but none; then it is answered. out is untouched when it is not
+ * there.
+ */
+bool exchange_number(struct exchange *x, const char *name, uint64_t max, uint64_t *out);
+/* The text of a parameter of the query, NULL when it is not there. */
+const char *exchange_text(struct exchange *x, const char *name);
+
+/* ---- answers ---- */
+
+/* An object in memory: members are written with tool_json_...; then reply_send. NULL: answered with 503. */
+struct tool_json *reply_begin(struct exchange *x);
+void reply_send(struct exchange *x, int status);
+/* What a code of the library is in HTTP: 400, 404, 409, 507, ... and the sentence of the error. */
+void fail(struct exchange *x, const valori_error *error);
+void fail_with(struct exchange *x, int status, const char *code, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* ---- what several routes do ---- */
+
+/*
+ * Commits a batch, counts it, measures it. false: answered. out and out_ids as in valori_commit. A request id that was
+ * seen before gives the ids of then.
+ */
+bool serve_commit(struct exchange *x, valori_batch *batch, valori_receipt *out, uint64_t *out_ids);
+/* The collection with a name (NULL: default). false: answered with status. */
+bool serve_collection(struct exchange *x, const char *name, size_t size, int status, uint32_t *out);
+/* A score as a JSON number, exact in nine places, and raw_score as text. */
+void reply_score(struct tool_json *json, uint64_t score);
+/* The components of a record as an array of exact decimals. */
+void reply_vector(struct exchange *x, struct tool_json *json, const char *name, uint64_t id);
+/* Metadata: JSON as it stands when it is JSON, else a string, else base64 under NAME_base64; null. */
+void reply_metadata(struct tool_json *json, const char *name, const uint8_t *bytes, size_t size);
+
+/* ---- the routes, by file ---- */
+
+typedef void serve_route(struct exchange *x);
+
+/* serve_health.c */
+serve_route route_health, route_metrics, route_version, route_openapi;
+/* serve_records.c */
+serve_route route_insert, route_batch_insert, route_record, route_record_metadata, route_delete, route_soft_delete;
+/* serve_search.c */
+serve_route route_search;
+
+#endif

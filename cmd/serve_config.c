@@ -1,0 +1,196 @@
+/* serve_config.c - what the node was told, by options and by the environment. */
+#include "serve.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+	OPT_LOG,
+	OPT_SNAPSHOT,
+	OPT_ARCHIVE,
+	OPT_DIM,
+	OPT_BIND,
+	OPT_ADMIN_BIND,
+	OPT_INDEX,
+	OPT_RECORDS_MAX,
+	OPT_NODES_MAX,
+	OPT_EDGES_MAX,
+	OPT_SNAPSHOT_INTERVAL,
+	OPT_SYNC,
+	OPT_TOKEN_FILE,
+	OPT_INSECURE,
+	OPT_THREADS,
+	OPT_CONNECTIONS,
+	OPT_BODY_MAX,
+	OPT_LOG_JSON,
+	OPT_HEALTH_CHECK,
+	OPT_WAL
+};
+
+static const struct tool_opt opts[] = {
+	[OPT_LOG] = TOOL_OPT_LOG,
+	[OPT_SNAPSHOT] = TOOL_OPT_SNAPSHOT,
+	[OPT_ARCHIVE] = TOOL_OPT_ARCHIVE,
+	[OPT_DIM] = {'d', "dim", "N", "VALORI_DIM", "dimension of a new store (16)"},
+	[OPT_BIND] = {'b', "bind", "ADDR", "VALORI_BIND", "listen there (127.0.0.1:3000)"},
+	[OPT_ADMIN_BIND] = {0, "admin-bind", "ADDR", "VALORI_ADMIN_BIND",
+			    "answer /health and /metrics there, too, however busy the node is"},
+	[OPT_INDEX] = {'i', "index", "KIND", "VALORI_INDEX", "brute hnsw auto (brute)"},
+	[OPT_RECORDS_MAX] = {0, "records-max", "N", "VALORI_MAX_RECORDS", "refuse more live records (1024)"},
+	[OPT_NODES_MAX] = {0, "nodes-max", "N", "VALORI_MAX_NODES", "refuse more graph nodes (1024)"},
+	[OPT_EDGES_MAX] = {0, "edges-max", "N", "VALORI_MAX_EDGES", "refuse more graph edges (2048)"},
+	[OPT_SNAPSHOT_INTERVAL] = {0, "snapshot-interval", "SECONDS", "VALORI_SNAPSHOT_INTERVAL",
+				   "write the snapshot so often (never)"},
+	[OPT_SYNC] = {0, "sync", "MODE", NULL, "always none (always): when a write is answered"},
+	[OPT_TOKEN_FILE] = {0, "token-file", "FILE", NULL, "the token to ask for (VALORI_AUTH_TOKEN)"},
+	[OPT_INSECURE] = {0, "insecure-no-auth", NULL, NULL, "listen for other machines without a token"},
+	[OPT_THREADS] = {0, "threads", "N", "VALORI_THREADS", "requests that work at once (twice the processors)"},
+	[OPT_CONNECTIONS] = {0, "connections", "N", "VALORI_CONNECTIONS", "connections at once (2304)"},
+	[OPT_BODY_MAX] = {0, "body-max", "SIZE", "VALORI_BODY_MAX", "longest body of a request (32M)"},
+	[OPT_LOG_JSON] = {0, "log-json", NULL, NULL, "one JSON object per line on stderr"},
+	[OPT_HEALTH_CHECK] = {0, "health-check", NULL, NULL, "ask the node at --bind; answer 0 when it is well"},
+	[OPT_WAL] = {0, "wal", "FILE", "VALORI_WAL_PATH", "refused: valori-ingest -f upstream imports such a file"},
+	{0},
+};
+
+const struct tool tool = {
+	.name = "valori-serve",
+	.synopsis =
+		"[-qv] [-l PATH] [-s FILE] [-d N] [-b ADDR] [-i KIND] [--records-max=N] "
+		"[--snapshot-interval=SECONDS] [--token-file=FILE] [--health-check]",
+	.summary = "Serves a store over HTTP.",
+	.opts = opts,
+	.has = 0,
+};
+
+static const char *read_token(const char *path)
+{
+	static char token[4096];
+	FILE *file = fopen(path, "re");
+	size_t size;
+
+	if (file == NULL)
+		tool_usage("--token-file: %s: %s", path, tool_errno());
+	size = fread(token, 1, sizeof(token) - 1, file);
+	fclose(file);
+	token[size] = 0;
+	token[strcspn(token, "\r\n")] = 0;
+	if (token[0] == 0)
+		tool_usage("--token-file: %s: no token in its first line", path);
+	return token;
+}
+
+static enum serve_index parse_index(const char *value)
+{
+	static const char *const names[] = {"auto", "brute", "hnsw", "ivf"};
+
+	for (int i = 0; i < 3; i++)
+		if (strcmp(value, names[i]) == 0)
+			return (enum serve_index)i;
+	tool_usage("--index: %s: must be brute, hnsw or auto", value);
+}
+
+static void take(struct serve_config *config, int option, const char *value)
+{
+	switch (option) {
+	case OPT_LOG:
+		config->log = value;
+		break;
+	case OPT_SNAPSHOT:
+		config->snapshot = value;
+		break;
+	case OPT_ARCHIVE:
+		config->archive = value;
+		break;
+	case OPT_DIM:
+		config->dim = (uint32_t)tool_number(value, 1, VALORI_DIM_MAX);
+		break;
+	case OPT_BIND:
+		config->bind = value;
+		break;
+	case OPT_ADMIN_BIND:
+		config->admin_bind = value;
+		break;
+	case OPT_INDEX:
+		config->index = parse_index(value);
+		break;
+	case OPT_RECORDS_MAX:
+		config->records_max = tool_number(value, 1, UINT32_MAX - 1);
+		break;
+	case OPT_NODES_MAX:
+		config->nodes_max = tool_number(value, 0, UINT32_MAX - 1);
+		break;
+	case OPT_EDGES_MAX:
+		config->edges_max = tool_number(value, 0, UINT32_MAX - 1);
+		break;
+	case OPT_SNAPSHOT_INTERVAL:
+		config->snapshot_interval = tool_number(value, 1, UINT32_MAX);
+		break;
+	case OPT_SYNC:
+		if (strcmp(value, "always") != 0 && strcmp(value, "none") != 0)
+			tool_usage("--sync: %s: must be always or none", value);
+		config->sync = value[0] == 'a' ? VALORI_SYNC_ALWAYS : VALORI_SYNC_NONE;
+		break;
+	case OPT_TOKEN_FILE:
+		config->token = read_token(value);
+		break;
+	case OPT_INSECURE:
+		config->insecure = true;
+		break;
+	case OPT_THREADS:
+		config->threads = (uint32_t)tool_number(value, 1, 1024);
+		break;
+	case OPT_CONNECTIONS:
+		config->connections = (uint32_t)tool_number(value, 1, 16384);
+		break;
+	case OPT_BODY_MAX:
+		config->body_max = tool_size(value, 1024, (uint64_t)1 << 32);
+		break;
+	case OPT_LOG_JSON:
+		config->log_json = true;
+		break;
+	case OPT_HEALTH_CHECK:
+		config->health_check = true;
+		break;
+	default: /* OPT_WAL */
+		tool_usage("VALORI_WAL_PATH: %s: the old log is not written here; valori-ingest -f upstream imports it "
+			   "into an event log",
+			   value);
+	}
+}
+
+static bool is_loopback(const char *bind)
+{
+	return strncmp(bind, "127.", 4) == 0 || strncmp(bind, "localhost:", 10) == 0;
+}
+
+void serve_configure(int argc, char **argv, struct serve_config *out)
+{
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	const char *value;
+	int option;
+
+	*out = (struct serve_config){
+		.bind = "127.0.0.1:3000",
+		.records_max = 1024,
+		.nodes_max = 1024,
+		.edges_max = 2048,
+		.body_max = 32 << 20,
+		.connections = 2304,
+		.threads = processors > 0 ? 2 * (uint32_t)processors : 2,
+		.index = SERVE_BRUTE,
+		.token = getenv("VALORI_AUTH_TOKEN"),
+	};
+	while ((option = tool_next(argc, argv, &value)) != -1)
+		take(out, option, value);
+	if (optind < argc)
+		tool_usage("%s: valori-serve takes no operands", argv[optind]);
+	if (out->token != NULL && out->token[0] == 0)
+		tool_usage("VALORI_AUTH_TOKEN: is empty: unset it, or give a token");
+	if (out->snapshot_interval > 0 && out->snapshot == NULL && out->log == NULL)
+		tool_usage("--snapshot-interval: needs -s or -l: there is nowhere to write the snapshot");
+	if (!is_loopback(out->bind) && out->token == NULL && !out->insecure && !out->health_check)
+		tool_usage("--bind: %s: other machines can reach it: set VALORI_AUTH_TOKEN, or say --insecure-no-auth",
+			   out->bind);
+}

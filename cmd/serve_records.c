@@ -1,0 +1,289 @@
+/* serve_records.c - routes about records: insert, read, metadata, delete. */
+#include "serve_body.h"
+
+#include <string.h>
+
+bool serve_commit(struct exchange *x, valori_batch *batch, valori_receipt *out, uint64_t *out_ids)
+{
+	struct node *node = x->node;
+	uint64_t began = http_now_ns();
+	valori_receipt receipt;
+	valori_error error;
+
+	if (valori_commit(node->store, batch, &receipt, out_ids, &error) != VALORI_OK) {
+		fail(x, &error);
+		return false;
+	}
+	histogram_add(valori_batch_count(batch) > 1 ? &node->batch_seconds : &node->commit_seconds,
+		      http_now_ns() - began);
+	if (receipt.commit != VALORI_NONE)
+		atomic_fetch_add(&node->events_committed, receipt.event_count);
+	if (out != NULL)
+		*out = receipt;
+	return true;
+}
+
+bool serve_collection(struct exchange *x, const char *name, size_t size, int status, uint32_t *out)
+{
+	valori_view *view = exchange_view(x);
+
+	*out = 0;
+	if (view == NULL)
+		return false;
+	if (name == NULL || valori_collection_find(view, name, size, out, NULL) == VALORI_OK)
+		return true;
+	fail_with(x, status, "not_found", "collection %.*s: is not there: POST /v1/namespaces makes it",
+		  size < 80 ? (int)size : 80, name);
+	return false;
+}
+
+void reply_metadata(struct tool_json *json, const char *name, const uint8_t *bytes, size_t size)
+{
+	struct json parsed;
+	struct slice text;
+
+	if (bytes == NULL) {
+		tool_json_raw(json, name, "null");
+		return;
+	}
+	json_init(&parsed, (const char *)bytes, size);
+	if (json_skip(&parsed, &text) && json_end(&parsed) && memchr(bytes, 0, size) == NULL && size > 0) {
+		fprintf(json->file, "%s\"%s\":", json->more ? "," : "", name);
+		fwrite(bytes, 1, size, json->file);
+		json->more = true;
+	} else {
+		tool_json_bytes(json, name, bytes, size);
+	}
+}
+
+/* ---- insert ---- */
+
+/* A batch of one op, committed; the id of what it made. */
+static bool commit_one(struct exchange *x, const valori_op *op, valori_receipt *out, uint64_t *out_id)
+{
+	valori_batch *batch;
+	valori_error error;
+	bool done = false;
+
+	if (valori_batch_new(x->node->config.dim, &batch, &error) != VALORI_OK) {
+		fail(x, &error);
+		return false;
+	}
+	if (valori_batch_add(batch, op, &error) != VALORI_OK)
+		fail(x, &error);
+	else
+		done = serve_commit(x, batch, out, out_id);
+	valori_batch_free(batch);
+	return done;
+}
+
+static void take_request(valori_op *op, const struct body_request *request)
+{
+	if (!request->is_there)
+		return;
+	op->flags |= VALORI_OP_REQUEST;
+	memcpy(op->request, request->bytes, VALORI_REQUEST_SIZE);
+}
+
+void route_insert(struct exchange *x)
+{
+	struct body_vector vector = {0};
+	struct body_u64 tag = {0};
+	struct body_text collection = {0}, key = {0}, metadata = {0}, text = {0};
+	struct body_request request = {0};
+	const struct body_member members[] = {
+		{"values", BODY_VECTOR, true, &vector},
+		{"vector", BODY_VECTOR, false, &vector},
+		{"embedding", BODY_VECTOR, false, &vector},
+		{"tag", BODY_U64, false, &tag},
+		{"collection", BODY_TEXT, false, &collection},
+		{"key", BODY_TEXT, false, &key},
+		{"metadata", BODY_JSON, false, &metadata},
+		{"text", BODY_TEXT, false, &text},
+		{"request_id", BODY_REQUEST, false, &request},
+	};
+	valori_op op = {.kind = VALORI_OP_INSERT, .vector_kind = VALORI_F32};
+	valori_receipt receipt;
+	struct tool_json *json;
+	uint64_t id;
+
+	if (!body_read(x, members, sizeof(members) / sizeof(members[0])) ||
+	    !serve_collection(x, collection.text, collection.size, 400, &op.collection))
+		return;
+	op.tag = tag.value;
+	op.vector = vector.bits;
+	op.dim = (uint32_t)vector.count;
+	op.key = key.text;
+	op.key_size = (uint32_t)key.size;
+	if (metadata.text == NULL)
+		metadata = text;
+	op.metadata = (const uint8_t *)metadata.text;
+	op.metadata_size = (uint32_t)metadata.size;
+	take_request(&op, &request);
+	if (!commit_one(x, &op, &receipt, &id) || (json = reply_begin(x)) == NULL)
+		return;
+	tool_json_u64(json, "id", id);
+	tool_json_object(json, "receipt");
+	tool_json_u64(json, "record_id", id);
+	tool_json_u64(json, "sequence", receipt.first_event);
+	tool_json_u64(json, "timestamp", receipt.time_ms / 1000);
+	tool_json_hash(json, "state_hash", &receipt.state_root);
+	tool_json_object_end(json);
+	reply_send(x, 200);
+}
+
+void route_batch_insert(struct exchange *x)
+{
+	struct body_vectors vectors = {0};
+	struct body_text collection = {0};
+	struct body_texts metadata = {0}, texts = {0}, keys = {0};
+	struct body_u64s tags = {0};
+	struct body_requests requests = {0};
+	const struct body_member members[] = {
+		{"batch", BODY_VECTORS, true, &vectors},
+		{"vectors", BODY_VECTORS, false, &vectors},
+		{"collection", BODY_TEXT, false, &collection},
+		{"metadata", BODY_JSONS, false, &metadata},
+		{"texts", BODY_TEXTS, false, &texts},
+		{"keys", BODY_TEXTS, false, &keys},
+		{"tags", BODY_U64S, false, &tags},
+		{"request_ids", BODY_REQUESTS, false, &requests},
+	};
+	valori_batch *batch;
+	valori_error error;
+	struct tool_json *json;
+	uint32_t number;
+	uint64_t *ids;
+	bool whole = true;
+
+	if (!body_read(x, members, sizeof(members) / sizeof(members[0])) ||
+	    !serve_collection(x, collection.text, collection.size, 400, &number))
+		return;
+	if ((metadata.is_there && metadata.count != vectors.count) || (texts.is_there && texts.count != vectors.count) ||
+	    (keys.is_there && keys.count != vectors.count) || (tags.is_there && tags.count != vectors.count) ||
+	    (requests.is_there && requests.count != vectors.count)) {
+		fail_with(x, 400, "invalid", "body: metadata, texts, keys, tags and request_ids must have %zu elements, "
+			  "as batch has", vectors.count);
+		return;
+	}
+	ids = exchange_alloc(x, vectors.count + 1, sizeof(*ids));
+	if (ids == NULL)
+		return;
+	if (valori_batch_new(x->node->config.dim, &batch, &error) != VALORI_OK) {
+		fail(x, &error);
+		return;
+	}
+	for (size_t i = 0; i < vectors.count && whole; i++) {
+		valori_op op = {.kind = VALORI_OP_INSERT, .vector_kind = VALORI_F32, .collection = number};
+		struct body_text content = metadata.is_there ? metadata.texts[i] : (struct body_text){0};
+
+		if (content.text == NULL && texts.is_there)
+			content = texts.texts[i];
+		op.vector = vectors.bits + i * vectors.dim;
+		op.dim = (uint32_t)vectors.dim;
+		op.tag = tags.is_there ? tags.values[i] : 0;
+		op.key = keys.is_there ? keys.texts[i].text : NULL;
+		op.key_size = keys.is_there ? (uint32_t)keys.texts[i].size : 0;
+		op.metadata = (const uint8_t *)content.text;
+		op.metadata_size = (uint32_t)content.size;
+		if (requests.is_there)
+			take_request(&op, &requests.requests[i]);
+		whole = valori_batch_add(batch, &op, &error) == VALORI_OK;
+		if (!whole)
+			fail_with(x, 400, valori_code_name(error.code), "batch: element %zu: %s", i, error.message);
+	}
+	whole = whole && serve_commit(x, batch, NULL, ids);
+	valori_batch_free(batch);
+	if (!whole || (json = reply_begin(x)) == NULL)
+		return;
+	tool_json_array(json, "ids");
+	for (size_t i = 0; i < vectors.count; i++)
+		tool_json_u64(json, NULL, ids[i]);
+	tool_json_array_end(json);
+	reply_send(x, 200);
+}
+
+/* ---- one record ---- */
+
+void route_record(struct exchange *x)
+{
+	valori_view *view = exchange_view(x);
+	valori_record record;
+	valori_error error;
+	struct tool_json *json;
+
+	if (view == NULL)
+		return;
+	if (valori_record_get(view, x->id, &record, &error) != VALORI_OK || record.status == VALORI_DELETED) {
+		fail_with(x, 404, "not_found", "record %llu: is not there", (unsigned long long)x->id);
+		return;
+	}
+	if ((json = reply_begin(x)) == NULL)
+		return;
+	tool_json_u64(json, "id", record.id);
+	reply_vector(x, json, "vector", record.id);
+	reply_metadata(json, "metadata", record.metadata, record.metadata_size);
+	tool_json_u64(json, "tag", record.tag);
+	if (record.key != NULL)
+		tool_json_string(json, "key", record.key, record.key_size);
+	tool_json_bool(json, "live", record.status == VALORI_LIVE);
+	reply_send(x, 200);
+}
+
+void route_record_metadata(struct exchange *x)
+{
+	valori_op op = {.kind = VALORI_OP_SET_METADATA, .target = {.kind = VALORI_REF_ID, .id = x->id}};
+	struct json parsed;
+	struct slice text;
+	struct tool_json *json;
+
+	if (!http_body(x->http))
+		return;
+	json_init(&parsed, x->http->body, x->http->body_size);
+	if (!json_skip(&parsed, &text) || !json_end(&parsed)) {
+		fail_with(x, 400, "invalid", "body: byte %zu: %s", (size_t)(parsed.next - parsed.start),
+			  parsed.fault != NULL ? parsed.fault : "is no JSON");
+		return;
+	}
+	op.metadata = (const uint8_t *)text.text;
+	op.metadata_size = (uint32_t)text.size;
+	if (!commit_one(x, &op, NULL, NULL) || (json = reply_begin(x)) == NULL)
+		return;
+	tool_json_bool(json, "ok", true);
+	tool_json_u64(json, "id", x->id);
+	reply_send(x, 200);
+}
+
+static void remove_record(struct exchange *x, valori_op_kind kind)
+{
+	struct body_u64 id = {0};
+	struct body_text collection = {0};
+	struct body_request request = {0};
+	const struct body_member members[] = {
+		{"id", BODY_U64, true, &id},
+		{"collection", BODY_TEXT, false, &collection},
+		{"request_id", BODY_REQUEST, false, &request},
+	};
+	valori_op op = {.kind = kind, .target = {.kind = VALORI_REF_ID}};
+	struct tool_json *json;
+
+	if (!body_read(x, members, sizeof(members) / sizeof(members[0])) ||
+	    !serve_collection(x, collection.text, collection.size, 404, &op.collection))
+		return;
+	op.target.id = id.value;
+	take_request(&op, &request);
+	if (!commit_one(x, &op, NULL, NULL) || (json = reply_begin(x)) == NULL)
+		return;
+	tool_json_bool(json, "success", true);
+	reply_send(x, 200);
+}
+
+void route_delete(struct exchange *x)
+{
+	remove_record(x, VALORI_OP_DELETE);
+}
+
+void route_soft_delete(struct exchange *x)
+{
+	remove_record(x, VALORI_OP_SOFT_DELETE);
+}

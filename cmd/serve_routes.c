@@ -1,0 +1,343 @@
+/* serve_routes.c - which function answers which request, who may ask, and what all of them need. */
+#include "serve.h"
+
+#include <sodium.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	OPEN = 1,  /* no token is asked for */
+	LIGHT = 2, /* does not wait for a turn to work: answers while all workers are busy */
+	ADMIN = 4, /* on the small server, too */
+	LEGACY = 8 /* also without /v1 */
+};
+
+struct route {
+	const char *method, *path; /* ":id": a number; ":name": anything but a slash */
+	serve_route *answer;
+	unsigned flags;
+	const char *summary;
+};
+
+/* The most wanted first: they are compared in order. */
+static const struct route routes[] = {
+	{"POST", "/v1/search", route_search, LEGACY, "The k nearest records of a query vector"},
+	{"POST", "/v1/records", route_insert, LEGACY, "Inserts one record"},
+	{"POST", "/v1/vectors/batch-insert", route_batch_insert, 0, "Inserts records, all or none"},
+	{"POST", "/v1/vectors/batch_insert", route_batch_insert, 0, "Inserts records, all or none"},
+	{"POST", "/v1/memory/insert_batch", route_batch_insert, 0, "Inserts records, all or none"},
+	{"GET", "/v1/records/:id", route_record, LEGACY, "One record: vector, tag, key, metadata"},
+	{"PATCH", "/v1/records/:id/metadata", route_record_metadata, LEGACY, "Replaces a record's metadata"},
+	{"POST", "/v1/delete", route_delete, 0, "Deletes a record for good"},
+	{"POST", "/v1/soft-delete", route_soft_delete, 0, "Hides a record"},
+	{"GET", "/health", route_health, OPEN | LIGHT | ADMIN, "State and fill of the node"},
+	{"GET", "/metrics", route_metrics, OPEN | LIGHT | ADMIN, "Figures for Prometheus"},
+	{"GET", "/v1/version", route_version, LEGACY | LIGHT, "The version of the node, as text"},
+	{"GET", "/openapi.json", route_openapi, OPEN | LIGHT, "This list for programs"},
+};
+enum { ROUTES = sizeof(routes) / sizeof(routes[0]) };
+
+void serve_each_route(void (*visit)(void *context, const char *method, const char *path, const char *summary),
+		      void *context)
+{
+	for (size_t i = 0; i < ROUTES; i++) {
+		visit(context, routes[i].method, routes[i].path, routes[i].summary);
+		if (routes[i].flags & LEGACY)
+			visit(context, routes[i].method, routes[i].path + 3, routes[i].summary);
+	}
+}
+
+/* ---- memory ---- */
+
+struct kept {
+	struct kept *next;
+	max_align_t memory[];
+};
+
+void *exchange_alloc(struct exchange *x, size_t count, size_t size)
+{
+	struct kept *kept;
+	size_t bytes;
+
+	if (__builtin_mul_overflow(count, size, &bytes) || __builtin_add_overflow(bytes, sizeof(*kept), &bytes))
+		kept = NULL;
+	else
+		kept = calloc(1, bytes);
+	if (kept == NULL) {
+		fail_with(x, 503, "no_memory", "out of memory for this request");
+		return NULL;
+	}
+	kept->next = x->kept;
+	x->kept = kept;
+	return kept->memory;
+}
+
+static void release(struct exchange *x)
+{
+	valori_view_close(x->view);
+	if (x->json.file != NULL)
+		fclose(x->json.file);
+	free(x->reply);
+	for (struct kept *kept = x->kept, *next; kept != NULL; kept = next) {
+		next = kept->next;
+		free(kept);
+	}
+}
+
+/* ---- what a request brings ---- */
+
+valori_view *exchange_view(struct exchange *x)
+{
+	valori_error error;
+
+	if (x->view == NULL && valori_view_open(x->node->store, &x->view, &error) != VALORI_OK)
+		fail(x, &error);
+	return x->view;
+}
+
+valori_view *exchange_view_again(struct exchange *x)
+{
+	valori_view_close(x->view);
+	x->view = NULL;
+	return exchange_view(x);
+}
+
+const char *exchange_text(struct exchange *x, const char *name)
+{
+	size_t size = strlen(x->http->query) + 1;
+	char *text = size > 1 ? exchange_alloc(x, size, 1) : NULL;
+
+	return text != NULL && http_parameter(x->http, name, text, size) >= 0 ? text : NULL;
+}
+
+bool exchange_number(struct exchange *x, const char *name, uint64_t max, uint64_t *out)
+{
+	const char *text = exchange_text(x, name);
+	uint64_t number;
+
+	if (text == NULL)
+		return true;
+	if (!tool_parse_u64(text, &number) || number > max) {
+		fail_with(x, 400, "invalid", "%s: must be a whole number up to %llu", name, (unsigned long long)max);
+		return false;
+	}
+	*out = number;
+	return true;
+}
+
+/* ---- answers ---- */
+
+void fail_with(struct exchange *x, int status, const char *code, const char *format, ...)
+{
+	char sentence[512];
+	va_list list;
+
+	va_start(list, format);
+	vsnprintf(sentence, sizeof(sentence), format, list);
+	va_end(list);
+	http_error(x->http, status, status == 503 ? "Retry-After: 1\r\n" : NULL, code, "%s", sentence);
+}
+
+static int status_of(int code)
+{
+	switch ((valori_code)code) {
+	case VALORI_OK:
+	case VALORI_END:
+		return 200;
+	case VALORI_INVALID:
+	case VALORI_DIMENSION:
+	case VALORI_RANGE:
+	case VALORI_TOO_LONG:
+		return 400;
+	case VALORI_DUPLICATE:
+	case VALORI_CONFLICT:
+		return 409;
+	case VALORI_NOT_FOUND:
+		return 404;
+	case VALORI_UNKNOWABLE:
+		return 410;
+	case VALORI_MISMATCH:
+	case VALORI_OTHER_LOG:
+	case VALORI_NOT_OURS:
+	case VALORI_NEWER:
+		return 422;
+	case VALORI_FULL:
+		return 507;
+	case VALORI_NO_MEMORY:
+	case VALORI_LOCKED:
+	case VALORI_POISONED:
+		return 503;
+	case VALORI_IO:
+	case VALORI_DAMAGED:
+	case VALORI_MISSING:
+		break;
+	}
+	return 500;
+}
+
+void fail(struct exchange *x, const valori_error *error)
+{
+	fail_with(x, status_of(error->code), valori_code_name(error->code), "%s", error->message);
+}
+
+struct tool_json *reply_begin(struct exchange *x)
+{
+	x->json.file = open_memstream(&x->reply, &x->reply_size);
+	if (x->json.file == NULL) {
+		fail_with(x, 503, "no_memory", "out of memory for the answer");
+		return NULL;
+	}
+	tool_json_begin(&x->json);
+	return &x->json;
+}
+
+void reply_send(struct exchange *x, int status)
+{
+	bool whole;
+
+	tool_json_end(&x->json);
+	whole = !ferror(x->json.file);
+	if (fclose(x->json.file) != 0)
+		whole = false;
+	x->json.file = NULL;
+	if (whole)
+		http_json(x->http, status, x->reply, x->reply_size);
+	else
+		fail_with(x, 503, "no_memory", "out of memory for the answer");
+}
+
+void reply_score(struct tool_json *json, uint64_t score)
+{
+	char text[32], raw[24];
+
+	valori_score_format(score, text);
+	tool_json_raw(json, "score", text);
+	snprintf(raw, sizeof(raw), "%llu", (unsigned long long)score);
+	tool_json_text(json, "raw_score", raw);
+}
+
+void reply_vector(struct exchange *x, struct tool_json *json, const char *name, uint64_t id)
+{
+	int32_t *vector = exchange_alloc(x, x->node->config.dim, sizeof(*vector));
+	char text[32];
+
+	if (vector == NULL || valori_vector_get(x->view, id, vector, NULL) != VALORI_OK)
+		return;
+	tool_json_array(json, name);
+	for (uint32_t i = 0; i < x->node->config.dim; i++) {
+		valori_q16_format(vector[i], text);
+		tool_json_raw(json, NULL, text);
+	}
+	tool_json_array_end(json);
+}
+
+/* ---- the way in ---- */
+
+/* Does path follow the pattern? Takes what :id and :name stand for. */
+static bool matches(const char *pattern, const char *path, struct exchange *x)
+{
+	while (*pattern != 0) {
+		size_t part = strcspn(path, "/");
+
+		if (*pattern != ':') {
+			if (*pattern++ != *path++)
+				return false;
+			continue;
+		}
+		if (part == 0)
+			return false;
+		if (strncmp(pattern, ":id", 3) == 0) {
+			char digits[24];
+
+			if (part >= sizeof(digits))
+				return false;
+			memcpy(digits, path, part);
+			digits[part] = 0;
+			if (!tool_parse_u64(digits, &x->id))
+				return false;
+		} else {
+			char *name = exchange_alloc(x, part + 1, 1);
+
+			if (name == NULL)
+				return false;
+			memcpy(name, path, part);
+			x->name = name;
+		}
+		pattern += strcspn(pattern, "/");
+		path += part;
+	}
+	return *path == 0;
+}
+
+static const struct route *find(struct exchange *x, bool *is_path_known)
+{
+	const char *path = x->http->path, *method = strcmp(x->http->method, "HEAD") == 0 ? "GET" : x->http->method;
+
+	*is_path_known = false;
+	for (size_t i = 0; i < ROUTES; i++) {
+		const struct route *route = &routes[i];
+
+		if (matches(route->path, path, x) ||
+		    ((route->flags & LEGACY) && matches(route->path + 3, path, x))) {
+			*is_path_known = true;
+			if (strcmp(route->method, method) == 0)
+				return route;
+		}
+	}
+	return NULL;
+}
+
+/* Whoever asks must show the token; how long the comparison takes says nothing about it. */
+static bool is_allowed(const struct exchange *x)
+{
+	const char *header = http_header(x->http, "Authorization");
+	uint8_t digest[crypto_generichash_BYTES_MAX];
+
+	if (x->node->config.token == NULL)
+		return true;
+	if (header == NULL || strncmp(header, "Bearer ", 7) != 0)
+		return false;
+	crypto_generichash(digest, sizeof(digest), (const unsigned char *)header + 7, strlen(header + 7), NULL, 0);
+	return sodium_memcmp(digest, x->node->token_digest, sizeof(digest)) == 0;
+}
+
+static void answer(struct node *node, struct http_request *request, bool is_admin)
+{
+	struct exchange x = {.node = node, .http = request};
+	bool is_path_known;
+
+	x.route = find(&x, &is_path_known);
+	if (request->status != 0) {
+	} else if (is_admin && (x.route == NULL || !(x.route->flags & ADMIN))) {
+		fail_with(&x, 404, "not_found", "%s: only /health and /metrics are here", request->path);
+	} else if ((x.route == NULL || !(x.route->flags & OPEN)) && !is_allowed(&x)) {
+		http_error(request, 401, "WWW-Authenticate: Bearer\r\n", "unauthorized",
+			   "give the node's token: Authorization: Bearer TOKEN");
+	} else if (x.route == NULL && is_path_known) {
+		fail_with(&x, 405, "invalid", "%s: not with %s", request->path, request->method);
+	} else if (x.route == NULL) {
+		fail_with(&x, 404, "not_found", "%s: no such thing here; /openapi.json lists what there is", request->path);
+	} else if (x.route->flags & LIGHT) {
+		x.route->answer(&x);
+	} else {
+		/* The body comes at its sender's speed: nobody waits for it with a turn to work in his hand. */
+		if (http_announced(request) == 0 || strcmp(x.route->method, "GET") == 0 || http_body(request)) {
+			sem_wait(&node->work);
+			x.route->answer(&x);
+			sem_post(&node->work);
+		}
+	}
+	release(&x);
+}
+
+void serve_answer(void *context, struct http_request *request)
+{
+	answer(context, request, false);
+}
+
+void serve_answer_admin(void *context, struct http_request *request)
+{
+	answer(context, request, true);
+}

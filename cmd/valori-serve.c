@@ -1,0 +1,194 @@
+/* valori-serve - serves a store over HTTP. */
+#include "serve.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct node node;
+
+/* ---- what the node says ---- */
+
+static void say(const char *kind, const char *text)
+{
+	struct tool_json json = {.file = stderr};
+
+	if (!node.config.log_json) {
+		tool_say("%s%s%s", kind[0] == 0 ? "" : kind, kind[0] == 0 ? "" : ": ", text);
+		return;
+	}
+	flockfile(stderr);
+	tool_json_begin(&json);
+	if (kind[0] != 0)
+		tool_json_text(&json, "kind", kind);
+	tool_json_text(&json, "message", text);
+	tool_json_end(&json);
+	funlockfile(stderr);
+}
+
+static void trouble(void *context, const char *line)
+{
+	(void)context;
+	say("http", line);
+}
+
+void serve_done(void *context, const struct http_request *request, uint64_t ns)
+{
+	struct node *own = context;
+	char line[512];
+
+	histogram_add(&own->request_seconds, ns);
+	atomic_fetch_add(&own->requests[request->status / 100 % 6], 1);
+	if (!tool_verbose)
+		return;
+	snprintf(line, sizeof(line), "%s %s %.300s %d %llu us", request->peer, request->method, request->path,
+		 request->status, (unsigned long long)(ns / 1000));
+	for (char *c = line; *c != 0; c++)
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = '?';
+	say("request", line);
+}
+
+/* ---- --health-check: what a container's supervisor calls ---- */
+
+static int health_check(const char *bind)
+{
+	const char *colon = strrchr(bind, ':');
+	struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM}, *found;
+	struct timeval patience = {.tv_sec = 5};
+	char host[256], answer[64] = "";
+	static const char request[] = "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+	int fd, status = TOOL_NO;
+
+	if (colon == NULL || (size_t)(colon - bind) >= sizeof(host))
+		tool_usage("--bind: %s: want HOST:PORT", bind);
+	memcpy(host, bind, (size_t)(colon - bind));
+	host[colon - bind] = 0;
+	/* "all addresses" is one to listen at, not one to call. */
+	if (getaddrinfo(strcmp(host, "0.0.0.0") == 0 ? "127.0.0.1" : host, colon + 1, &hints, &found) != 0)
+		return tool_trouble(TOOL_NO, "%s: no such address", bind);
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	if (connect(fd, found->ai_addr, found->ai_addrlen) != 0)
+		tool_trouble(TOOL_NO, "%s: %s", bind, tool_errno());
+	else if (send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) < 0 || recv(fd, answer, sizeof(answer) - 1, 0) <= 0)
+		tool_trouble(TOOL_NO, "%s: does not answer", bind);
+	else if (strncmp(answer, "HTTP/1.1 200", 12) == 0)
+		status = TOOL_OK;
+	else
+		tool_trouble(TOOL_NO, "%s: %.12s", bind, answer);
+	freeaddrinfo(found);
+	close(fd);
+	return status;
+}
+
+/* ---- starting and stopping ---- */
+
+static int open_store(void)
+{
+	struct serve_config *config = &node.config;
+	valori_options options = VALORI_OPTIONS_INIT;
+	valori_info info = {.size = sizeof(info)};
+	valori_error error;
+	uint64_t began = http_now_ns();
+	uint32_t wanted = config->dim;
+
+	options.flags = VALORI_WRITE | VALORI_CREATE;
+	options.log = config->log;
+	options.snapshot = config->snapshot;
+	options.archive = config->archive;
+	options.sync = config->sync;
+	options.records_max = config->records_max;
+	options.dim = wanted;
+	if (valori_open(&options, &node.store, &error) != VALORI_OK && wanted == 0 && error.code == VALORI_INVALID) {
+		options.dim = 16; /* a new store: the dimension of the first version's manual */
+		valori_open(&options, &node.store, &error);
+	}
+	if (node.store == NULL)
+		return tool_fail_open(config->log != NULL ? config->log : "the store", &error);
+	if (valori_get_info(node.store, &info, &error) != VALORI_OK)
+		return tool_fail(&error);
+	config->dim = info.dim;
+	histogram_add(&node.replay_seconds, http_now_ns() - began);
+	snprintf(node.persistence, sizeof(node.persistence), "%s",
+		 info.has_log ? "event_log" : config->snapshot != NULL ? "snapshot" : "none");
+	if (info.notes[0] != 0)
+		tool_warn("%s", info.notes);
+	return TOOL_OK;
+}
+
+static int start(void)
+{
+	struct http_options options = {
+		.bind = node.config.bind,
+		.connections = node.config.connections,
+		.body_max = node.config.body_max,
+		.answer = serve_answer,
+		.done = serve_done,
+		.trouble = trouble,
+		.context = &node,
+	};
+	char message[512];
+
+	node.server = http_start(&options, message, sizeof(message));
+	if (node.server == NULL)
+		return tool_trouble(TOOL_SYSTEM, "%s", message);
+	if (node.config.admin_bind != NULL) {
+		options.bind = node.config.admin_bind;
+		options.connections = 4;
+		options.answer = serve_answer_admin;
+		node.admin = http_start(&options, message, sizeof(message));
+		if (node.admin == NULL)
+			return tool_trouble(TOOL_SYSTEM, "%s", message);
+	}
+	printf("listening on %.*s:%u\n", (int)strcspn(node.config.bind, ":"), node.config.bind, http_port(node.server));
+	fflush(stdout);
+	return TOOL_OK;
+}
+
+static int stop(int status)
+{
+	valori_error error;
+
+	http_stop(node.server);
+	http_stop(node.admin);
+	if (valori_close(node.store, &error) != VALORI_OK && status == TOOL_OK)
+		status = tool_fail(&error);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	sigset_t ends;
+	int status, signal_number;
+
+	serve_configure(argc, argv, &node.config);
+	if (node.config.health_check)
+		return tool_finish(health_check(node.config.bind));
+	if (sodium_init() < 0)
+		return tool_trouble(TOOL_SYSTEM, "libsodium does not start");
+	signal(SIGPIPE, SIG_IGN);
+	/* Before any thread: all of them leave these signals to this one. */
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGINT);
+	sigaddset(&ends, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &ends, NULL);
+	sem_init(&node.work, 0, node.config.threads);
+	pthread_mutex_init(&node.snapshots, NULL);
+	if (node.config.token != NULL)
+		crypto_generichash(node.token_digest, sizeof(node.token_digest),
+				   (const unsigned char *)node.config.token, strlen(node.config.token), NULL, 0);
+	status = open_store();
+	if (status == TOOL_OK)
+		status = start();
+	if (status == TOOL_OK)
+		sigwait(&ends, &signal_number);
+	return tool_finish(stop(status));
+}
