@@ -368,21 +368,23 @@ bool json_f32s(struct json *json, uint32_t *out, size_t max, size_t *count)
 	if (!json_open(json, '['))
 		return false;
 	more = json_more(json, ']');
+	/* Nearly all of them, as a rule; what it stops at is looked at here. */
+	if (more > 0)
+		json->next += valori_f32s_from_decimals(json->next, (size_t)(json->end - json->next), max, out, count);
 	while (more > 0) {
 		size_t used;
 
 		if (*count == max)
 			return json_fail(json, "is one component too many");
-		used = valori_f32_from_decimal(json->next, (size_t)(json->end - json->next), out);
+		used = valori_f32_from_decimal(json->next, (size_t)(json->end - json->next), out + *count);
 		if (used == 0 && json_type(json) == JSON_NUMBER) /* there was space in front */
-			used = valori_f32_from_decimal(json->next, (size_t)(json->end - json->next), out);
+			used = valori_f32_from_decimal(json->next, (size_t)(json->end - json->next), out + *count);
 		if (used == 0)
 			return fail_element(json);
 		json->next += used;
 		more = pass_separator(json);
 		if (more < 0)
 			return false;
-		out++;
 		++*count;
 	}
 	return json->fault == NULL;

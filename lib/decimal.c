@@ -3,19 +3,11 @@
 
 #include <string.h>
 
-#include "bytes.h"
+#include "decimal_plain.h"
 
-/*
- * The multiplication: a decimal number is w * 10^q, w the first 19 significant digits. With both factors scaled to 64
- * bits, the upper half of their product has the 24 bits of the result, the rounding bit, and some 39 bits more. The
- * errors (10^q rounded down, digits cut off) are below SLACK in the last of them. So only when those bits lie that
- * near to halfway between two results can the rounding be wrong; then the exact comparison decides.
- */
+/* What is left to the exact comparison, see decimal_plain.h. */
 enum {
-	POWER_MIN = -65, /* 10^19 * 10^-66 is below half of the smallest binary32 */
-	POWER_MAX = 38,  /* 10^39 is above the largest */
-	DIGITS_FAST = 19,
-	SLACK = 64,
+	DIGITS_FAST = VL_DECIMAL_DIGITS,
 	/*
 	 * The longest halfway point between two binary32 has 113 significant digits; past DIGITS_EXACT it only
 	 * matters whether anything follows.
@@ -24,8 +16,7 @@ enum {
 	LIMBS = 16 /* 512 bits; 10^-46 with 120 digits has 10^-166, and 2^25 * 5^166 has 411 */
 };
 
-/* The first 64 bits of 10^POWER_MIN ... 10^POWER_MAX: 10^q = (powers[q - POWER_MIN] + less than 1) * 2^(e - 63). */
-static const uint64_t powers[POWER_MAX - POWER_MIN + 1] = {
+const uint64_t vl_decimal_powers[VL_DECIMAL_POWER_MAX - VL_DECIMAL_POWER_MIN + 1] = {
 	0x86ccbb52ea94baea, 0xa87fea27a539e9a5, 0xd29fe4b18e88640e, 0x83a3eeeef9153e89, 0xa48ceaaab75a8e2b,
 	0xcdb02555653131b6, 0x808e17555f3ebf11, 0xa0b19d2ab70e6ed6, 0xc8de047564d20a8b, 0xfb158592be068d2e,
 	0x9ced737bb6c4183d, 0xc428d05aa4751e4c, 0xf53304714d9265df, 0x993fe2c6d07b7fab, 0xbf8fdb78849a5f96,
@@ -47,6 +38,29 @@ static const uint64_t powers[POWER_MAX - POWER_MIN + 1] = {
 	0x84595161401484a0, 0xa56fa5b99019a5c8, 0xcecb8f27f4200f3a, 0x813f3978f8940984, 0xa18f07d736b90be5,
 	0xc9f2c9cd04674ede, 0xfc6f7c4045812296, 0x9dc5ada82b70b59d, 0xc5371912364ce305, 0xf684df56c3e01bc6,
 	0x9a130b963a6c115c, 0xc097ce7bc90715b3, 0xf0bdc21abb48db20, 0x96769950b50d88f4,
+};
+
+const uint64_t vl_decimal_tens[VL_DECIMAL_DIGITS + 1] = {
+	UINT64_C(1),
+	UINT64_C(10),
+	UINT64_C(100),
+	UINT64_C(1000),
+	UINT64_C(10000),
+	UINT64_C(100000),
+	UINT64_C(1000000),
+	UINT64_C(10000000),
+	UINT64_C(100000000),
+	UINT64_C(1000000000),
+	UINT64_C(10000000000),
+	UINT64_C(100000000000),
+	UINT64_C(1000000000000),
+	UINT64_C(10000000000000),
+	UINT64_C(100000000000000),
+	UINT64_C(1000000000000000),
+	UINT64_C(10000000000000000),
+	UINT64_C(100000000000000000),
+	UINT64_C(1000000000000000000),
+	UINT64_C(10000000000000000000),
 };
 
 /* What the text of a number says: digits (without the point) times 10^exponent. */
@@ -176,20 +190,6 @@ static uint64_t first_digits(const struct number *number, int64_t *exponent)
 	return value;
 }
 
-static inline uint64_t multiply_high(uint64_t a, uint64_t b)
-{
-#ifdef __SIZEOF_INT128__
-	__extension__ typedef unsigned __int128 wide;
-
-	return (uint64_t)((wide)a * b >> 64);
-#else
-	uint64_t a0 = (uint32_t)a, a1 = a >> 32, b0 = (uint32_t)b, b1 = b >> 32;
-	uint64_t middle = a1 * b0 + (a0 * b0 >> 32);
-
-	return a1 * b1 + (middle >> 32) + ((a0 * b1 + (uint32_t)middle) >> 32);
-#endif
-}
-
 /* A large non-negative integer, least significant limb first. */
 struct large {
 	uint32_t limbs[LIMBS];
@@ -281,15 +281,13 @@ static int compare_exactly(const struct number *number, uint32_t half, int expon
  */
 static inline size_t from_plain_decimal(const char *text, size_t size, uint32_t *bits)
 {
-	static const uint64_t tens[9] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
-	unsigned negative, whole, high_count, low_count, count, shift;
-	uint64_t value, high, low, product, rest;
+	unsigned negative, whole, high_count, low_count, count;
+	uint64_t value, high, low;
 	const char *p;
-	int exponent;
 
 	if (size < 1 + 2 + 25) /* the sign; a digit and the point; three words and what ends the number */
 		return 0;
-	negative = *text == '-';
+	negative = vl_decimal_is(*text, '-');
 	p = text + negative;
 	whole = (unsigned)(uint8_t)*p - '0';
 	if (whole > 9 || p[1] != '.')
@@ -299,29 +297,18 @@ static inline size_t from_plain_decimal(const char *text, size_t size, uint32_t 
 	low_count = read_eight(p + 8, &low);
 	low_count = high_count == 8 ? low_count : 0;
 	low = high_count == 8 ? low : 0;
-	value = ((whole * tens[high_count] + high) * tens[low_count]) + low;
+	value = ((whole * vl_decimal_tens[high_count] + high) * vl_decimal_tens[low_count]) + low;
 	count = high_count + low_count;
 	if (count == 16) {
 		unsigned more = read_eight(p + 16, &low);
 
 		if (more > 3 || whole != 0)
 			return 0; /* more than nineteen digits */
-		value = value * tens[more] + low;
+		value = value * vl_decimal_tens[more] + low;
 		count += more;
 	}
-	if (count == 0 || (p[count] | 0x20) == 'e' || value == 0)
+	if (count == 0 || (p[count] | 0x20) == 'e' || !vl_decimal_round(value, count, negative, bits))
 		return 0;
-	shift = (unsigned)__builtin_clzll(value);
-	product = multiply_high(value << shift, powers[-(int)count - POWER_MIN]);
-	exponent = ((-(int)count * 217706) >> 16) + 1 - (int)shift;
-	exponent -= product >> 63 == 0;
-	product <<= product >> 63 == 0;
-	rest = product & ((UINT64_C(1) << 40) - 1);
-	if (rest - (UINT64_C(1) << 39) + SLACK <= 2 * SLACK)
-		return 0;
-	/* Rounded up by a carry, which goes on into the exponent where it must. */
-	product = (product >> 40) + (rest >> 39) + ((uint64_t)(uint32_t)(exponent + 40 + 149) << 23);
-	*bits = negative << 31 | (uint32_t)product;
 	return (size_t)(p + count - text);
 }
 
@@ -344,14 +331,14 @@ size_t vl_f32_from_decimal(const char *text, size_t size, uint32_t *bits)
 	power = number.exponent;
 	if (number.count > DIGITS_FAST)
 		value = first_digits(&number, &power);
-	if (value == 0 || power < POWER_MIN)
+	if (value == 0 || power < VL_DECIMAL_POWER_MIN)
 		return number.size;
-	if (power > POWER_MAX) {
+	if (power > VL_DECIMAL_POWER_MAX) {
 		*bits = sign | 0x7f800000;
 		return number.size;
 	}
 	shift = __builtin_clzll(value);
-	product = multiply_high(value << shift, powers[power - POWER_MIN]);
+	product = vl_decimal_multiply(value << shift, vl_decimal_powers[power - VL_DECIMAL_POWER_MIN]);
 	/* The number is product * 2^exponent, product between 2^62 and 2^64; it is made to be at least 2^63. */
 	exponent = (int)((power * 217706) >> 16) + 1 - shift;
 	exponent -= product >> 63 == 0;
@@ -368,7 +355,7 @@ size_t vl_f32_from_decimal(const char *text, size_t size, uint32_t *bits)
 	kept = dropped == 64 ? 0 : product >> dropped;
 	half = UINT64_C(1) << (dropped - 1);
 	rest = product & (half | (half - 1));
-	if (rest - half + SLACK <= 2 * SLACK) {
+	if (rest - half + VL_DECIMAL_SLACK <= 2 * VL_DECIMAL_SLACK) {
 		int order = compare_exactly(&number, (uint32_t)(2 * kept + 1), exponent + dropped - 1);
 
 		kept += order > 0 || (order == 0 && (kept & 1) != 0);
@@ -380,6 +367,21 @@ size_t vl_f32_from_decimal(const char *text, size_t size, uint32_t *bits)
 	kept += (uint64_t)(uint32_t)(exponent + 149) << 23;
 	*bits = sign | (kept < 0x7f800000 ? (uint32_t)kept : 0x7f800000);
 	return number.size;
+}
+
+size_t vl_f32s_from_decimals_portable(const char *text, size_t size, size_t max, uint32_t *out, size_t *count)
+{
+	const char *p = text, *end = text + size;
+
+	for (*count = 0; *count < max; ++*count) {
+		size_t used = vl_f32_from_decimal(p, (size_t)(end - p), out + *count);
+
+		if (used == 0 || p + used == end || p[used] != ',')
+			break;
+		p += used + 1;
+		p += p < end && *p == ' ';
+	}
+	return (size_t)(p - text);
 }
 
 bool vl_u64_from_decimal(const char *text, size_t size, uint64_t *out)

@@ -16,6 +16,13 @@
 size_t vl_f32_from_decimal(const char *text, size_t size, uint32_t *bits);
 
 /*
+ * For the kernels, f32s_from_decimals: the beginning of text as numbers, each directly followed by a comma, and that by
+ * one space or none, as long as it goes on like this, and at most max of them. *count is how many; returns the bytes
+ * passed, so that what is left begins with what is no such number.
+ */
+size_t vl_f32s_from_decimals_portable(const char *text, size_t size, size_t max, uint32_t *out, size_t *count);
+
+/*
  * A non-negative integer of decimal digits only, below 2^64: true and *out, else false (empty, sign, other characters,
  * too large). All of text must be digits.
  */

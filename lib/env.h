@@ -13,7 +13,7 @@
 /*
  * One set of hot loops. Every member computes exactly what its portable twin computes, bit for bit, for every
  * input; tests/unit compares them on extremes. Constant tables, one per instruction set, see blake3.h, sha256.h,
- * crc32c.h, q16.h, code.h for each member's contract.
+ * crc32c.h, q16.h, code.h, decimal.h for each member's contract.
  */
 struct vl_kernels {
 	const char *name; /* "portable", "sse4", "avx2", "avx512", "neon" */
@@ -42,6 +42,8 @@ struct vl_kernels {
 			       size_t stride, uint32_t *out);
 	void (*code_l2_block)(const uint8_t *queries, size_t queries_count, const uint8_t *rows, size_t count,
 			      size_t stride, uint32_t *out);
+	/* decimal.h */
+	size_t (*f32s_from_decimals)(const char *text, size_t size, size_t max, uint32_t *out, size_t *count);
 };
 
 extern const struct vl_kernels vl_kernels_portable;

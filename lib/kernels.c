@@ -16,4 +16,5 @@ const struct vl_kernels vl_kernels_portable = {
 	.code_l2_rows = vl_code_l2_rows_portable,
 	.code_l2_gather = vl_code_l2_gather_portable,
 	.code_l2_block = vl_code_l2_block_portable,
+	.f32s_from_decimals = vl_f32s_from_decimals_portable,
 };

@@ -10,6 +10,7 @@
 #include "blake3.h"
 #include "code.h"
 #include "crc32c.h"
+#include "decimal.h"
 #include "env.h"
 #include "q16.h"
 #include "sha256.h"
@@ -41,6 +42,7 @@ extern const struct vl_kernels vl_kernels_avx512[4]; /* [2 + ...] where it has A
 /* Lent by kernels_sse4.c to the others. */
 void vl_sha256_blocks_sha(uint32_t h[8], const uint8_t *data, size_t blocks);
 uint32_t vl_crc32c_sse4(uint32_t crc, const uint8_t *data, size_t size);
+size_t vl_f32s_from_decimals_sse4(const char *text, size_t size, size_t max, uint32_t *out, size_t *count);
 #endif
 
 #if defined(__aarch64__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__

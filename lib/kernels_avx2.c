@@ -156,7 +156,8 @@ static inline void c_sum4(const c_sums x[4], uint32_t out[4])
 		.name = "avx2", .blake3_compress = compress, .blake3_many = many, .sha256_blocks = sha256,      \
 		.crc32c = vl_crc32c_sse4, .q16_from_f32 = q16_from_f32, .q16_norm = q16_norm, .q16_l2 = q16_l2, \
 		.q16_l2_rows = q16_l2_rows, .q16_l2_block = q16_l2_block, .code_l2 = code_l2,                   \
-		.code_l2_rows = code_l2_rows, .code_l2_gather = code_l2_gather, .code_l2_block = code_l2_block  \
+		.code_l2_rows = code_l2_rows, .code_l2_gather = code_l2_gather, .code_l2_block = code_l2_block, \
+		.f32s_from_decimals = vl_f32s_from_decimals_sse4                                                \
 	}
 
 const struct vl_kernels vl_kernels_avx2[2] = {AVX2(vl_sha256_blocks_portable), AVX2(vl_sha256_blocks_sha)};

@@ -382,7 +382,8 @@ VNNI static void vnni_block(const uint8_t *queries, size_t queries_count, const 
 	{                                                                                                       \
 		.name = "avx512", .blake3_compress = compress, .blake3_many = many, .sha256_blocks = sha256,    \
 		.crc32c = vl_crc32c_sse4, .q16_from_f32 = q16_from_f32, .q16_norm = q16_norm, .q16_l2 = q16_l2, \
-		.q16_l2_rows = q16_l2_rows, .q16_l2_block = q16_l2_block, rest                                  \
+		.q16_l2_rows = q16_l2_rows, .q16_l2_block = q16_l2_block,                                       \
+		.f32s_from_decimals = vl_f32s_from_decimals_sse4, rest                                          \
 	}
 #define CODES                                                                               \
 	.code_l2 = code_l2, .code_l2_rows = code_l2_rows, .code_l2_gather = code_l2_gather, \

@@ -197,5 +197,6 @@ const struct vl_kernels vl_kernels_neon = {
 	.code_l2_rows = code_l2_rows,
 	.code_l2_gather = code_l2_gather,
 	.code_l2_block = code_l2_block,
+	.f32s_from_decimals = vl_f32s_from_decimals_portable,
 };
 #endif

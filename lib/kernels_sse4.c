@@ -2,6 +2,7 @@
 #include "kernels.h"
 
 #if defined(__x86_64__)
+#include "decimal_plain.h"
 #include "kernels_x86.h"
 
 static void compress(uint32_t cv[8], const uint8_t block[64], uint8_t block_size, uint64_t counter, uint8_t flags)
@@ -227,12 +228,122 @@ static inline void c_sum4(const c_sums x[4], uint32_t out[4])
 #define C_TARGET
 #include "kernels_code.h"
 
+/* Bytes from keep_last + n on: the last n of sixteen stay. */
+static const uint8_t keep_last[32] = {[16] = 255, 255, 255, 255, 255, 255, 255, 255,
+				      255,        255, 255, 255, 255, 255, 255, 255};
+
+/*
+ * Sixteen bytes before end, of which the last count are digits, as their number; false when they are none. Neighbours
+ * are joined to pairs, fours, eights.
+ */
+static inline bool join_sixteen(const char *end, unsigned count, uint64_t *value)
+{
+	__m128i x = _mm_sub_epi8(_mm_loadu_si128((const __m128i *)(const void *)(end - 16)), _mm_set1_epi8('0'));
+	uint64_t eights;
+
+	x = _mm_and_si128(x, _mm_loadu_si128((const __m128i *)(const void *)(keep_last + count)));
+	if (_mm_testz_si128(_mm_subs_epu8(x, _mm_set1_epi8(9)), _mm_set1_epi8(-1)) == 0)
+		return false;
+	x = _mm_maddubs_epi16(x, _mm_set1_epi16(10 | 1 << 8));
+	x = _mm_madd_epi16(x, _mm_set1_epi32(100 | 1 << 16));
+	x = _mm_packus_epi32(x, x);
+	x = _mm_madd_epi16(x, _mm_set1_epi32(10000 | 1 << 16));
+	eights = (uint64_t)_mm_cvtsi128_si64(x);
+	*value = (uint32_t)eights * UINT64_C(100000000) + (eights >> 32);
+	return true;
+}
+
+/* A number that is a sign or none, a digit, a point and 1 to 19 digits. False: another form, or hard to round. */
+static inline bool read_plain(const char *text, const char *end, uint32_t *bits)
+{
+	unsigned negative = vl_decimal_is(*text, '-');
+	const char *p = text + negative;
+	unsigned whole = (unsigned)(uint8_t)*p - '0', count = (unsigned)(end - p) - 2;
+	uint64_t value, high = 0;
+
+	if (whole > 9 || p[1] != '.' || count - 1 >= VL_DECIMAL_DIGITS)
+		return false;
+	if (!join_sixteen(end, count < 16 ? count : 16, &value))
+		return false;
+	if (count > 16) {
+		if (whole != 0 || !join_sixteen(end - 16, count - 16, &high))
+			return false;
+		value += high * UINT64_C(10000000000000000);
+	}
+	value += whole * vl_decimal_tens[count];
+	return vl_decimal_round(value, count, negative, bits);
+}
+
+/* Each comma of the 64 bytes at p, and up to seven words behind them that mean nothing. Returns how many they are. */
+static inline unsigned find_commas(const char *p, const char **out)
+{
+	const __m128i comma = _mm_set1_epi8(',');
+	uint64_t found = 0;
+	unsigned count, i;
+
+	VL_UNROLL
+	for (i = 0; i < 4; i++) {
+		__m128i x = _mm_loadu_si128((const __m128i *)(const void *)(p + 16 * i));
+
+		found |= (uint64_t)(unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(x, comma)) << 16 * i;
+	}
+	count = (unsigned)__builtin_popcountll(found);
+	for (i = 0; i < count; i += 8) {
+		VL_UNROLL
+		for (unsigned j = 0; j < 8; j++) {
+			out[i + j] = p + __builtin_ctzll(found | UINT64_C(1) << 63);
+			found &= found - 1;
+		}
+	}
+	return count;
+}
+
+/*
+ * First where some dozens of numbers end, then the numbers: nothing waits for the length of the one before, and no
+ * branch depends on it.
+ */
+size_t vl_f32s_from_decimals_sse4(const char *text, size_t size, size_t max, uint32_t *out, size_t *count)
+{
+	enum { WINDOW = 128 };
+	const char *ends[WINDOW + 64], *p = text, *searched = text, *end = text + size;
+	size_t total = 0, rest;
+
+	while (end - searched > 64) {
+		unsigned found = 0;
+
+		while (end - searched > 64 && found < WINDOW) {
+			found += find_commas(searched, ends + found);
+			searched += 64;
+		}
+		for (unsigned i = 0; i < found; i++) {
+			if (total == max)
+				goto done;
+			/* Sixteen bytes before the end are there, but for the first ones of the text. */
+			if (ends[i] - text < 32 || !read_plain(p, ends[i], out + total)) {
+				size_t used = vl_f32_from_decimal(p, (size_t)(end - p), out + total);
+
+				if (used == 0 || p + used != ends[i])
+					goto done;
+			}
+			total++;
+			p = ends[i] + 1;
+			p += vl_decimal_is(*p, ' ');
+		}
+	}
+done:
+	/* The last ones, and what stopped it. */
+	p += vl_f32s_from_decimals_portable(p, (size_t)(end - p), max - total, out + total, &rest);
+	*count = total + rest;
+	return (size_t)(p - text);
+}
+
 #define SSE4(sha256)                                                                                            \
 	{                                                                                                       \
 		.name = "sse4", .blake3_compress = compress, .blake3_many = many, .sha256_blocks = sha256,      \
 		.crc32c = vl_crc32c_sse4, .q16_from_f32 = q16_from_f32, .q16_norm = q16_norm, .q16_l2 = q16_l2, \
 		.q16_l2_rows = q16_l2_rows, .q16_l2_block = q16_l2_block, .code_l2 = code_l2,                   \
-		.code_l2_rows = code_l2_rows, .code_l2_gather = code_l2_gather, .code_l2_block = code_l2_block  \
+		.code_l2_rows = code_l2_rows, .code_l2_gather = code_l2_gather, .code_l2_block = code_l2_block, \
+		.f32s_from_decimals = vl_f32s_from_decimals_sse4                                                \
 	}
 
 const struct vl_kernels vl_kernels_sse4[2] = {SSE4(vl_sha256_blocks_portable), SSE4(vl_sha256_blocks_sha)};

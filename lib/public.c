@@ -92,6 +92,11 @@ size_t valori_f32_from_decimal(const char *text, size_t size, uint32_t *out)
 	return vl_f32_from_decimal(text, size, out);
 }
 
+size_t valori_f32s_from_decimals(const char *text, size_t size, size_t max, uint32_t *out, size_t *out_count)
+{
+	return vl_host_env()->kernels->f32s_from_decimals(text, size, max, out, out_count);
+}
+
 uint32_t valori_f32_from_f64(uint64_t bits)
 {
 	return vl_f32_from_f64(bits);

@@ -139,6 +139,11 @@ valori_code valori_when_parse(const char *text, valori_when *out, valori_error *
 valori_code valori_q16_from_f32(uint32_t bits, int32_t *out);
 /* [any] A JSON number's text to the nearest binary32 (as bits), ties to even. Returns characters used, 0: no number. */
 size_t valori_f32_from_decimal(const char *text, size_t size, uint32_t *out);
+/*
+ * [any] The same for the beginning of a list: at most max numbers, each directly followed by a comma, and that by one
+ * space or none. *out_count is how many; returns characters passed: up to the first that is no such number.
+ */
+size_t valori_f32s_from_decimals(const char *text, size_t size, size_t max, uint32_t *out, size_t *out_count);
 /* [any] binary64 and binary16 bit patterns to the nearest binary32, ties to even. */
 uint32_t valori_f32_from_f64(uint64_t bits);
 uint32_t valori_f32_from_f16(uint16_t bits);

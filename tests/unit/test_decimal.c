@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "check.h"
+#include "cpu.h"
 #include "decimal.h"
 #include "q16.h"
 
@@ -373,8 +374,102 @@ static void test_fixed(void)
 	check(bad == 0, "components are written exactly");
 }
 
+/* ---- lists ---- */
+
+enum { LIST_MAX = 600 };
+
+/* One number of a list, or now and then what is none. */
+static size_t put_element(char *out, uint64_t *seed)
+{
+	static const char *const odd[] = {
+		"", "0", "-0", "7", "-12", "0.0", "-0.0", "1e-5", "2.5E3", "9e999", "-", ".5", "1.",
+		"--0.5", "+0.5", "0.5x", "0.5 ", " 0.5", "nan", "01.5", "\"0.5\"", "0x1.5", "0.:", "0./",
+		"0.1-", "0,", "1e", "0.1e+", "/.5", ":.5", "-,", "16777217", "0.50000", "]", "0.5]", "[1",
+		"1.00", "9.875", "\xb0.5", "0.\xb1", "1.5\t", "\n2.5", "1.5\r", "0.5\xff",
+	};
+	unsigned kind = (unsigned)check_random(seed) % 1000;
+	unsigned places = (unsigned)check_random(seed) % (kind % 3 == 0 ? 24 : 10) + 1;
+	size_t size = 0;
+
+	if (kind < 10) {
+		const char *text = odd[check_random(seed) % (sizeof(odd) / sizeof(odd[0]))];
+
+		size = strlen(text);
+		memcpy(out, text, size);
+		return size;
+	}
+	if (kind < 20) /* halfway between two binary32, and just beside */
+		return (size_t)snprintf(out, 40, "%.*g", kind % 2 == 0 ? 17 : 12,
+				       1.0 + (double)(2 * (check_random(seed) % 1000) + 1) / 16777216.0);
+	if (check_random(seed) % 2 == 0)
+		out[size++] = '-';
+	out[size++] = (char)(check_random(seed) % 4 == 0 ? '0' + check_random(seed) % 10 : '0');
+	out[size++] = '.';
+	while (places-- > 0)
+		out[size++] = (char)('0' + check_random(seed) % 10);
+	return size;
+}
+
+/* Every kernel reads what the portable twin reads, and stops where it stops. */
+static void test_lists(void)
+{
+	static char text[LIST_MAX * 64];
+	static uint32_t expected[LIST_MAX + 1], found[LIST_MAX + 1];
+	const struct vl_kernels *kernels;
+	uint64_t seed = 77;
+	unsigned bad = 0, long_ones = 0;
+
+	for (unsigned round = 0; round < 4000; round++) {
+		size_t size = 0, used, count, max = round % 7 == 0 ? check_random(&seed) % LIST_MAX : LIST_MAX;
+		unsigned elements = (unsigned)check_random(&seed) % (round % 4 == 0 ? LIST_MAX : 40);
+		bool spaced = check_random(&seed) % 2 == 0;
+		char *exact;
+
+		for (unsigned i = 0; i < elements; i++) {
+			size += put_element(text + size, &seed);
+			text[size++] = ',';
+			if (spaced || check_random(&seed) % 500 == 0)
+				text[size++] = ' ';
+		}
+		size += put_element(text + size, &seed);
+		if (round % 2 == 0)
+			text[size++] = ']';
+		/* Nothing behind it is read, nor in front: it lies alone in memory. */
+		exact = malloc(size);
+		memcpy(exact, text, size);
+		memset(expected, 0x5a, sizeof(expected));
+		used = vl_f32s_from_decimals_portable(exact, size, max, expected, &count);
+		long_ones += count > 100;
+		for (size_t i = 0, from = 0; i < count; i++) {
+			uint32_t bits;
+			size_t one = vl_f32_from_decimal(exact + from, size - from, &bits);
+
+			bad += one == 0 || exact[from + one] != ',' || bits != expected[i];
+			from += one + 1;
+			from += from < size && exact[from] == ' ';
+			bad += i == count - 1 && from != used;
+		}
+		for (size_t k = 0; (kernels = vl_cpu_kernels_at(k)) != NULL; k++) {
+			size_t kernel_count = 0;
+			size_t kernel_used;
+
+			memset(found, 0x5a, sizeof(found));
+			kernel_used = kernels->f32s_from_decimals(exact, size, max, found, &kernel_count);
+			if (kernel_used == used && kernel_count == count && memcmp(expected, found, 4 * count) == 0 &&
+			    found[max] == 0x5a5a5a5a)
+				continue;
+			if (bad++ < 10)
+				printf("# %s: %zu numbers in %zu bytes, should be %zu in %zu: %.200s\n", kernels->name,
+				       kernel_count, kernel_used, count, used, exact);
+		}
+		free(exact);
+	}
+	check(bad == 0 && long_ones > 300, "lists of numbers, with every kernel as one by one");
+}
+
 int main(void)
 {
+	test_lists();
 	test_grammar();
 	test_random();
 	test_halfway();
