@@ -193,6 +193,16 @@ $(BENCHES): $(BUILD)/bench/%: $(BUILD)/bench/%.o $(bench_helpers) $(PARTS) $(STA
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
 
+# Other libraries in the same race, where they are installed (Debian: g++ libhnswlib-dev); nothing links to them.
+ANCHORS := $(patsubst %.cc,$(BUILD)/%,$(sort $(wildcard bench/anchors/*.cc)))
+
+$(ANCHORS): $(BUILD)/%: %.cc
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)c++ -O3 -march=native -DNDEBUG -pthread -o $@ $<
+
+bench-anchors: $(ANCHORS)
+
 bench: all $(BENCHES)
 	@for program in $(BENCHES); do $$program || exit 1; done
 

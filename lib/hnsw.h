@@ -29,11 +29,11 @@ struct vl_hnsw {
 	const struct vl_env *env;
 	struct vl_hnsw_parameters parameters;
 	uint32_t count, entry, top; /* rows; where a search starts, and on which level */
-	struct vl_block links;  /* layer 0; blocks may be larger than count says */
-	struct vl_block levels; /* u8 per row */
-	struct vl_block upper;  /* u32 little-endian per row: the first of its rows in above, or NONE */
-	struct vl_block above;  /* links of layers 1...level of a row, behind each other */
-	uint32_t above_count;   /* rows of m links used */
+	struct vl_block links;	    /* layer 0; blocks may be larger than count says */
+	struct vl_block levels;	    /* u8 per row */
+	struct vl_block upper;	    /* u32 little-endian per row: the first of its rows in above, or NONE */
+	struct vl_block above;	    /* links of layers 1...level of a row, behind each other */
+	uint32_t above_count;	    /* rows of m links used */
 };
 
 /*
