@@ -615,6 +615,8 @@ valori_code vl_engine_open(const valori_options *options, const struct vl_os *os
 		store->opened.has_log = store->has_log || store->is_log_due;
 		store->has_log = store->opened.has_log != 0;
 		vl_engine_publish(store);
+		store->synced_commits = store->position.frontier.size;
+		store->is_flush_due = store->is_log_due;
 		if (store->sync == VALORI_SYNC_BATCH && store->sync_ms != 0 && (store->flags & VALORI_WRITE) != 0)
 			code = vl_engine_start_flusher(store, error);
 	}

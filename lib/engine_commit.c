@@ -16,6 +16,7 @@ void vl_engine_take_turn(valori *store)
 static void end_turn(valori *store)
 {
 	vl_engine_release_retired(store);
+	store->is_flush_due = store->is_group_open || store->is_log_due || store->is_broken;
 	store->is_busy = false;
 	pthread_cond_broadcast(&store->changed);
 }
@@ -25,6 +26,21 @@ void vl_engine_give_turn(valori *store)
 	pthread_mutex_lock(&store->mutex);
 	end_turn(store);
 	pthread_mutex_unlock(&store->mutex);
+}
+
+/* [mutex] */
+static void take_disk(valori *store)
+{
+	while (store->is_syncing)
+		pthread_cond_wait(&store->changed, &store->mutex);
+	store->is_syncing = true;
+}
+
+/* [mutex] */
+static void give_disk(valori *store)
+{
+	store->is_syncing = false;
+	pthread_cond_broadcast(&store->changed);
 }
 
 /* ---- The group ---- */
@@ -151,55 +167,118 @@ void vl_engine_publish(valori *store)
 	for (unsigned list = 0; list < VL_LISTS; list++)
 		store->slots[list] = vl_state_slots(&store->replica.state, (enum vl_list)list);
 	store->publication++;
+	store->syncer = store->writer;
+	if (store->writer != NULL)
+		store->mark = vl_writer_get_mark(store->writer);
 	pthread_mutex_unlock(&store->mutex);
 }
 
-static valori_code sync_writer(valori *store, valori_error *error)
+/* [mutex] Makes durable what is published; others may commit meanwhile. */
+static valori_code sync_published(valori *store, valori_error *error)
 {
-	valori_code code = vl_writer_sync(store->writer, error);
+	struct vl_position position;
+	struct vl_writer_mark mark;
+	valori_code code;
 
-	if (code != VALORI_OK)
-		return code;
-	store->unsynced_commits = 0;
-	pthread_mutex_lock(&store->mutex);
+	take_disk(store);
+	position = store->published;
+	mark = store->mark;
 	store->unsynced_since = 0;
-	pthread_mutex_unlock(&store->mutex);
-	return VALORI_OK;
+	code = VALORI_OK;
+	if (store->syncer != NULL && position.frontier.size != store->synced_commits) {
+		struct vl_writer *writer = store->syncer;
+
+		pthread_mutex_unlock(&store->mutex);
+		code = vl_writer_sync_mark(writer, &mark, &position, error);
+		pthread_mutex_lock(&store->mutex);
+		if (code == VALORI_OK)
+			store->synced_commits = position.frontier.size;
+	}
+	give_disk(store);
+	return code;
 }
 
 /* Is it time, by the store's mode? */
 static bool is_sync_due(valori *store)
 {
-	uint64_t now;
+	uint64_t now, commits;
 	bool is_due;
 
 	if (store->sync == VALORI_SYNC_ALWAYS)
 		return true;
-	store->unsynced_commits += store->group_commits;
 	if (store->sync == VALORI_SYNC_NONE)
 		return false;
-	if (store->sync_commits != 0 && store->unsynced_commits >= store->sync_commits)
-		return true;
 	now = store->os->monotonic_ms(store->os->context);
 	pthread_mutex_lock(&store->mutex);
+	commits = store->position.frontier.size - store->synced_commits;
 	if (store->unsynced_since == 0)
 		store->unsynced_since = now + (now == 0);
-	is_due = store->sync_ms != 0 && now - store->unsynced_since >= store->sync_ms;
+	is_due = (store->sync_commits != 0 && commits >= store->sync_commits) ||
+		 (store->sync_ms != 0 && now - store->unsynced_since >= store->sync_ms);
 	pthread_mutex_unlock(&store->mutex);
 	return is_due;
 }
 
-static valori_code write_group(valori *store, bool is_sync_asked, valori_error *error)
+/* With the disk's turn: appends the group, and syncs if it is time for that. */
+static valori_code append_and_sync(valori *store, bool is_sync_due, valori_error *error)
 {
+	valori_code code = vl_writer_append(store->writer, store->group.data, store->group.size, &store->position, error);
+
+	if (code == VALORI_OK && is_sync_due)
+		code = vl_writer_sync(store->writer, error);
+	if (code != VALORI_OK || !is_sync_due)
+		return code;
+	pthread_mutex_lock(&store->mutex);
+	store->synced_commits = store->position.frontier.size;
+	store->unsynced_since = 0;
+	pthread_mutex_unlock(&store->mutex);
+	return VALORI_OK;
+}
+/* Appends while others may sync. */
+static valori_code append(valori *store, valori_error *error)
+{
+	valori_code code = vl_writer_put(store->writer, store->group.data, store->group.size, &store->position, error);
+
+	if (code == VALORI_OK)
+		return VALORI_OK;
+	pthread_mutex_lock(&store->mutex);
+	take_disk(store);
+	pthread_mutex_unlock(&store->mutex);
+	vl_writer_cut(store->writer);
+	pthread_mutex_lock(&store->mutex);
+	give_disk(store);
+	pthread_mutex_unlock(&store->mutex);
+	return code;
+}
+
+/* Writes the group and publishes it, or drops it. */
+static valori_code write_and_publish(valori *store, bool is_sync_asked, valori_error *error)
+{
+	bool is_due, is_alone = false;
 	valori_code code = vl_engine_make_log(store, error);
 
-	if (code != VALORI_OK || store->writer == NULL)
-		return code;
-	code = vl_writer_append(store->writer, store->group.data, store->group.size, &store->position, error);
-	if (code != VALORI_OK)
-		return code;
-	if (is_sync_due(store) || is_sync_asked)
-		code = sync_writer(store, error);
+	if (code == VALORI_OK && store->writer != NULL) {
+		is_due = is_sync_due(store) || is_sync_asked;
+		/* A rotation has the disk until its new segment is the one that is published. */
+		is_alone = is_due || vl_writer_is_full(store->writer);
+		if (is_alone) {
+			pthread_mutex_lock(&store->mutex);
+			take_disk(store);
+			pthread_mutex_unlock(&store->mutex);
+		}
+		code = is_alone ? append_and_sync(store, is_due, error) : append(store, error);
+	}
+	if (code == VALORI_OK) {
+		vl_replica_commit(&store->replica);
+		vl_engine_publish(store);
+	} else {
+		drop_group(store);
+	}
+	if (is_alone) {
+		pthread_mutex_lock(&store->mutex);
+		give_disk(store);
+		pthread_mutex_unlock(&store->mutex);
+	}
 	return code;
 }
 
@@ -210,17 +289,12 @@ valori_code vl_engine_finish_group(valori *store, bool is_sync_asked, valori_err
 	if (!store->is_group_open)
 		return VALORI_OK;
 	if (store->group.size > 0)
-		code = write_group(store, is_sync_asked, error);
-	if (code != VALORI_OK) {
-		drop_group(store);
-		return code;
-	}
-	vl_replica_commit(&store->replica);
+		code = write_and_publish(store, is_sync_asked, error);
+	else
+		vl_replica_commit(&store->replica);
 	store->is_group_open = false;
-	if (store->group.size > 0)
-		vl_engine_publish(store);
 	vl_buf_clear(&store->group);
-	return VALORI_OK;
+	return code;
 }
 
 /* ---- Committing ---- */
@@ -379,7 +453,8 @@ valori_code valori_commit_many(valori *store, valori_batch *const *batches, size
 	return code;
 }
 
-static valori_code flush(valori *store, valori_error *error)
+/* [turn] Writes what is staged, and makes the log when that is due. */
+static valori_code settle(valori *store, valori_error *error)
 {
 	valori_code code = VALORI_OK;
 
@@ -389,18 +464,27 @@ static valori_code flush(valori *store, valori_error *error)
 		code = vl_engine_finish_group(store, true, error);
 	if (code == VALORI_OK)
 		code = vl_engine_make_log(store, error);
-	if (code == VALORI_OK && store->writer != NULL && store->unsynced_commits > 0)
-		code = sync_writer(store, error);
 	return code;
 }
 
 valori_code valori_flush(valori *store, valori_error *error)
 {
-	valori_code code;
+	valori_code code = VALORI_OK;
+	bool is_due;
 
-	vl_engine_take_turn(store);
-	code = flush(store, error);
-	vl_engine_give_turn(store);
+	pthread_mutex_lock(&store->mutex);
+	is_due = store->is_flush_due;
+	pthread_mutex_unlock(&store->mutex);
+	if (is_due) {
+		vl_engine_take_turn(store);
+		code = settle(store, error);
+		vl_engine_give_turn(store);
+	}
+	if (code != VALORI_OK)
+		return code;
+	pthread_mutex_lock(&store->mutex);
+	code = sync_published(store, error);
+	pthread_mutex_unlock(&store->mutex);
 	return code;
 }
 
@@ -424,14 +508,8 @@ static void *run_flusher(void *argument)
 			pthread_cond_timedwait(&store->changed, &store->mutex, &deadline);
 			continue;
 		}
-		store->is_busy = true;
-		store->unsynced_since = 0;
-		pthread_mutex_unlock(&store->mutex);
 		/* A failure poisons the writer: whoever commits next hears of it. */
-		if (store->writer != NULL && store->unsynced_commits > 0)
-			(void)sync_writer(store, NULL);
-		pthread_mutex_lock(&store->mutex);
-		end_turn(store);
+		(void)sync_published(store, NULL);
 	}
 	pthread_mutex_unlock(&store->mutex);
 	return NULL;
@@ -482,6 +560,11 @@ static valori_code adopt(valori *store, const struct vl_position *base, valori_e
 	if (memcmp(base->state_root, store->position.state_root, VL_HASH_SIZE) != 0)
 		return vl_fail(error, VALORI_MISMATCH, "the log does not begin with the empty state");
 	if (store->writer != NULL) {
+		pthread_mutex_lock(&store->mutex);
+		take_disk(store);
+		store->syncer = NULL;
+		give_disk(store);
+		pthread_mutex_unlock(&store->mutex);
 		(void)vl_writer_close(store->writer, &ignored);
 		store->writer = NULL;
 		store->is_log_due = store->is_replaced = true;

@@ -3,7 +3,8 @@
  *
  * Who may touch what. `mutex` guards what is marked [mutex], and is never held while something is written or synced.
  * Everything marked [turn] belongs to whoever has the turn: is_busy is set by one thread at a time, which then works
- * without the mutex. Publishing takes both.
+ * without the mutex. Publishing takes both. The disk has a turn of its own, is_syncing: whoever has it may sync, and
+ * what is staged and appended meanwhile waits for the next one. Who has both took the first one first.
  */
 #ifndef VL_ENGINE_PRIVATE_H
 #define VL_ENGINE_PRIVATE_H
@@ -64,7 +65,6 @@ struct valori {
 	bool is_group_open;
 	uint64_t group_commits;
 	struct vl_position group_start;
-	uint64_t unsynced_commits;                     /* written and published, not yet synced */
 	struct vl_buf window, scratch, digests, table; /* of staging */
 	struct vl_reader *own;                         /* reads the store's own log, for comparisons */
 
@@ -80,6 +80,11 @@ struct valori {
 	struct vl_totals totals;         /* [mutex] of the published state */
 	uint64_t slots[VL_LISTS];        /* [mutex] */
 	valori_info opened;              /* how it was opened: never changes */
+	bool is_flush_due;               /* [mutex] flushing takes more than a sync: something is staged, or wrong */
+	bool is_syncing;                 /* [mutex] somebody has the disk's turn */
+	struct vl_writer *syncer;        /* [mutex] the writer that has what is published; NULL: there is none */
+	struct vl_writer_mark mark;      /* [mutex] up to where it has that */
+	uint64_t synced_commits;         /* [mutex] */
 	uint64_t unsynced_since;         /* [mutex] monotonic ms of the oldest unsynced commit; 0: none */
 	bool is_closing;                 /* [mutex] */
 	bool has_flusher;

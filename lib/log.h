@@ -147,6 +147,23 @@ valori_code vl_writer_append(struct vl_writer *writer, const uint8_t *bytes, uin
 /* One fdatasync for all that was appended, then the head slot. On failure the writer is poisoned. */
 valori_code vl_writer_sync(struct vl_writer *writer, valori_error *error);
 /*
+ * The two of them for two threads. vl_writer_put is vl_writer_append without what takes the file for itself: it does not
+ * rotate when the segment is full, and when it fails, vl_writer_cut has to follow. vl_writer_sync_mark makes durable
+ * what was appended up to a mark, when position was the writer's; it may run beside vl_writer_put, and beside nothing
+ * else: the system tells an error to one of two syncs only.
+ */
+struct vl_writer_mark {
+	int fd;
+	uint64_t segment_first_event, offset;
+};
+bool vl_writer_is_full(const struct vl_writer *writer);
+valori_code vl_writer_put(struct vl_writer *writer, const uint8_t *bytes, uint64_t size,
+			  const struct vl_position *position, valori_error *error);
+void vl_writer_cut(struct vl_writer *writer);
+struct vl_writer_mark vl_writer_get_mark(const struct vl_writer *writer);
+valori_code vl_writer_sync_mark(struct vl_writer *writer, const struct vl_writer_mark *mark,
+				const struct vl_position *position, valori_error *error);
+/*
  * vl_writer_sync when the options say so: ALWAYS: now; BATCH: when sync_commits commits are waiting, or the first of
  * them has waited sync_ms; NONE: not. For calling after each group of appends, and with BATCH also when nothing is
  * appended for a while.

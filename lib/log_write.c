@@ -2,6 +2,7 @@
 #include "log_private.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 
 enum {
 	COPY_SIZE = 1 << 20,  /* of a tail, at a time */
@@ -18,15 +19,18 @@ struct vl_writer {
 
 	int fd, head_fd;
 	uint64_t segment_first_event;
-	uint64_t offset;        /* end of the live segment: where the next commit goes */
-	uint64_t synced_offset; /* up to here it is on the disk */
-	uint64_t unsynced;      /* commits behind that */
-	uint64_t unsynced_ms;   /* when the first of them came */
+	uint64_t offset; /* end of the live segment: where the next commit goes */
 	struct vl_position position;
+	uint64_t unsynced_ms; /* when the first commit came that is not on the disk */
+
+	/* of syncing */
 	unsigned slot; /* of the head, to be written next */
 	uint64_t head_synced_ms;
 	bool head_unsynced;
-	valori_code poisoned; /* the code of the failure, or VALORI_OK */
+
+	/* of both */
+	_Atomic uint64_t synced; /* so many commits are on the disk */
+	atomic_bool is_poisoned; /* a write or sync failed */
 };
 
 static valori_code no_memory(valori_error *error)
@@ -382,7 +386,7 @@ static valori_code recover(struct vl_writer *writer, const struct vl_reader *rea
 		code = sync_directory(os, writer->names, error);
 	if (code != VALORI_OK)
 		return code;
-	writer->synced_offset = writer->offset;
+	writer->synced = writer->position.frontier.size;
 	vl_head_set(&head, &writer->position, writer->segment_first_event, writer->offset, writer->kernels);
 	return head_create(os, writer->names, writer->kernels, &head, &writer->head_fd, error);
 }
@@ -421,7 +425,7 @@ valori_code vl_writer_open(const struct vl_env *env, const struct vl_os *os, con
 /* An earlier write or sync failed: nobody knows what is on the disk until the log is opened anew. */
 static valori_code is_poisoned(const struct vl_writer *writer, valori_error *error)
 {
-	if (writer->poisoned == VALORI_OK)
+	if (!writer->is_poisoned)
 		return VALORI_OK;
 	return vl_fail(error, VALORI_POISONED, "%s: an earlier write or sync failed: open the store again",
 		       writer->names->live);
@@ -429,7 +433,7 @@ static valori_code is_poisoned(const struct vl_writer *writer, valori_error *err
 
 static valori_code poison(struct vl_writer *writer, int result, const char *path, const char *fact, valori_error *error)
 {
-	writer->poisoned = VALORI_IO;
+	writer->is_poisoned = true;
 	return vl_fail_system(error, result, path, fact);
 }
 
@@ -453,13 +457,14 @@ static valori_code head_sync(struct vl_writer *writer, valori_error *error)
 }
 
 /* Stores what is acknowledged in the slot that does not hold the last word. */
-static valori_code head_store(struct vl_writer *writer, valori_error *error)
+static valori_code head_store(struct vl_writer *writer, const struct vl_writer_mark *mark,
+			      const struct vl_position *position, valori_error *error)
 {
 	uint8_t data[VL_HEAD_SLOT_SIZE];
 	struct vl_head head;
 	int result;
 
-	vl_head_set(&head, &writer->position, writer->segment_first_event, writer->offset, writer->kernels);
+	vl_head_set(&head, position, mark->segment_first_event, mark->offset, writer->kernels);
 	vl_head_slot_encode(&head, writer->kernels, data);
 	result = vl_os_pwrite_all(writer->os, writer->head_fd, data, sizeof(data),
 				  VL_HEAD_SLOT_FIRST * (writer->slot + 1));
@@ -470,34 +475,55 @@ static valori_code head_store(struct vl_writer *writer, valori_error *error)
 	return VALORI_OK;
 }
 
-valori_code vl_writer_sync(struct vl_writer *writer, valori_error *error)
+struct vl_writer_mark vl_writer_get_mark(const struct vl_writer *writer)
+{
+	return (struct vl_writer_mark){writer->fd, writer->segment_first_event, writer->offset};
+}
+
+/* What is acknowledged is all there is. */
+static valori_code head_store_end(struct vl_writer *writer, valori_error *error)
+{
+	struct vl_writer_mark mark = vl_writer_get_mark(writer);
+
+	return head_store(writer, &mark, &writer->position, error);
+}
+
+valori_code vl_writer_sync_mark(struct vl_writer *writer, const struct vl_writer_mark *mark,
+				const struct vl_position *position, valori_error *error)
 {
 	valori_code code = is_poisoned(writer, error);
 	int result;
 
-	if (code != VALORI_OK || writer->offset == writer->synced_offset)
+	if (code != VALORI_OK || position->frontier.size == writer->synced)
 		return code;
-	result = writer->os->sync(writer->os->context, writer->fd);
+	result = writer->os->sync(writer->os->context, mark->fd);
 	if (result < 0)
 		return poison(writer, result, writer->names->live, "cannot be synced", error);
-	writer->synced_offset = writer->offset;
-	writer->unsynced = 0;
-	code = head_store(writer, error);
+	writer->synced = position->frontier.size;
+	code = head_store(writer, mark, position, error);
 	if (code == VALORI_OK && writer->os->monotonic_ms(writer->os->context) - writer->head_synced_ms >= HEAD_SYNC_MS)
 		code = head_sync(writer, error);
 	return code;
 }
 
+valori_code vl_writer_sync(struct vl_writer *writer, valori_error *error)
+{
+	struct vl_writer_mark mark = vl_writer_get_mark(writer);
+
+	return vl_writer_sync_mark(writer, &mark, &writer->position, error);
+}
+
 valori_code vl_writer_maybe_sync(struct vl_writer *writer, valori_error *error)
 {
 	const struct vl_writer_options *options = &writer->options;
+	uint64_t unsynced = writer->position.frontier.size - writer->synced;
 	bool is_due = true;
 
 	if (options->sync_mode == VALORI_SYNC_NONE)
 		is_due = false;
 	if (options->sync_mode == VALORI_SYNC_BATCH)
-		is_due = writer->unsynced > 0 &&
-			 (writer->unsynced >= options->sync_commits ||
+		is_due = unsynced > 0 &&
+			 (unsynced >= options->sync_commits ||
 			  writer->os->monotonic_ms(writer->os->context) - writer->unsynced_ms >= options->sync_ms);
 	return is_due ? vl_writer_sync(writer, error) : is_poisoned(writer, error);
 }
@@ -526,7 +552,7 @@ valori_code vl_writer_rotate(struct vl_writer *writer, valori_error *error)
 	if (code != VALORI_OK) {
 		/* Nothing has changed yet; a full disk may have room again later. */
 		if (!is_full(-why.system_errno))
-			writer->poisoned = code;
+			writer->is_poisoned = true;
 		if (error != NULL)
 			*error = why;
 		goto done;
@@ -556,8 +582,8 @@ valori_code vl_writer_rotate(struct vl_writer *writer, valori_error *error)
 	os->close(os->context, writer->fd);
 	writer->fd = fd;
 	writer->segment_first_event = writer->position.height;
-	writer->offset = writer->synced_offset = VL_SEGMENT_HEADER;
-	code = head_store(writer, error);
+	writer->offset = VL_SEGMENT_HEADER;
+	code = head_store_end(writer, error);
 	if (code == VALORI_OK)
 		code = head_sync(writer, error);
 done:
@@ -565,8 +591,13 @@ done:
 	return code;
 }
 
-valori_code vl_writer_append(struct vl_writer *writer, const uint8_t *bytes, uint64_t size,
-			     const struct vl_position *position, valori_error *error)
+bool vl_writer_is_full(const struct vl_writer *writer)
+{
+	return writer->offset >= writer->options.segment_size;
+}
+
+valori_code vl_writer_put(struct vl_writer *writer, const uint8_t *bytes, uint64_t size,
+			  const struct vl_position *position, valori_error *error)
 {
 	const struct vl_os *os = writer->os;
 	valori_code code = is_poisoned(writer, error);
@@ -574,28 +605,46 @@ valori_code vl_writer_append(struct vl_writer *writer, const uint8_t *bytes, uin
 
 	if (code != VALORI_OK)
 		return code;
-	if (writer->offset >= writer->options.segment_size)
-		code = vl_writer_rotate(writer, error);
-	if (code != VALORI_OK)
-		return code;
 	result = vl_os_pwrite_all(os, writer->fd, bytes, (size_t)size, writer->offset);
 	if (result < 0) {
-		/*
-		 * Half a commit must not stay: what is written there next would be taken for its continuation
-		 * by nobody, but a reader without a head would have to call it damage. Of a group whole commits may be
-		 * there: once refused, they must not come back with the next power cut.
-		 */
-		if (!is_full(result) || os->truncate(os->context, writer->fd, writer->offset) < 0 ||
-		    os->sync(os->context, writer->fd) < 0)
-			writer->poisoned = VALORI_IO;
+		if (!is_full(result))
+			writer->is_poisoned = true;
 		return vl_fail_system(error, result, writer->names->live, "cannot be written");
 	}
-	if (writer->unsynced == 0)
+	if (writer->position.frontier.size == writer->synced)
 		writer->unsynced_ms = os->monotonic_ms(os->context);
-	writer->unsynced += position->frontier.size - writer->position.frontier.size;
 	writer->offset += size;
 	writer->position = *position;
 	return VALORI_OK;
+}
+
+/*
+ * Half a commit must not stay: what is written there next would be taken for its continuation by nobody, but a reader
+ * without a head would have to call it damage. Of a group whole commits may be there: once refused, they must not come
+ * back with the next power cut.
+ */
+void vl_writer_cut(struct vl_writer *writer)
+{
+	const struct vl_os *os = writer->os;
+
+	if (!writer->is_poisoned && (os->truncate(os->context, writer->fd, writer->offset) < 0 ||
+				     os->sync(os->context, writer->fd) < 0))
+		writer->is_poisoned = true;
+}
+
+valori_code vl_writer_append(struct vl_writer *writer, const uint8_t *bytes, uint64_t size,
+			     const struct vl_position *position, valori_error *error)
+{
+	valori_code code = is_poisoned(writer, error);
+
+	if (code == VALORI_OK && vl_writer_is_full(writer))
+		code = vl_writer_rotate(writer, error);
+	if (code != VALORI_OK)
+		return code;
+	code = vl_writer_put(writer, bytes, size, position, error);
+	if (code != VALORI_OK)
+		vl_writer_cut(writer);
+	return code;
 }
 
 const struct vl_position *vl_writer_position(const struct vl_writer *writer)
@@ -612,7 +661,7 @@ valori_code vl_writer_close(struct vl_writer *writer, valori_error *error)
 	code = vl_writer_sync(writer, error);
 	/* The other slot, too: then one flipped bit in the head costs nothing. */
 	if (code == VALORI_OK)
-		code = head_store(writer, error);
+		code = head_store_end(writer, error);
 	if (code == VALORI_OK)
 		code = head_sync(writer, error);
 	writer_free(writer);
