@@ -53,6 +53,10 @@ int ingest_open(struct ingest *run, uint32_t dim)
 	valori_info info = {.size = sizeof(info)};
 	valori_error error;
 
+	/* What was asked for holds for the ids, and they wait for a flush. */
+	run->flushes = options.sync == VALORI_SYNC_ALWAYS && !run->upstream;
+	if (run->flushes)
+		options.sync = VALORI_SYNC_NONE;
 	if (dim != 0) {
 		options.dim = dim;
 		options.flags |= run->dry_run ? 0 : VALORI_CREATE;

@@ -67,117 +67,36 @@ static int leave_out_row(struct ingest *run, const struct rows *rows, struct fee
 	return TOOL_OK;
 }
 
-static void print_id(uint64_t id)
-{
-	char digits[24], *p = digits + sizeof(digits);
-
-	*--p = '\n';
-	do
-		*--p = (char)('0' + id % 10);
-	while ((id /= 10) != 0);
-	fwrite(p, 1, (size_t)(digits + sizeof(digits) - p), stdout);
-}
-
-static void print_answer(const struct ingest *run, const struct feed_row *row, uint64_t id,
-			 const valori_receipt *receipt)
-{
-	struct tool_json json = {.file = stdout};
-
-	if (run->dry_run)
-		return;
-	if (!tool_json) {
-		print_id(id);
-		return;
-	}
-	tool_json_begin(&json);
-	tool_json_u64(&json, "id", id);
-	tool_json_u64(&json, "row", row->number);
-	if (receipt->commit != VALORI_NONE)
-		tool_json_u64(&json, "commit", receipt->commit);
-	tool_json_end(&json);
-}
-
-/* An id on standard output is the acknowledgement: it is printed when its commit is durable, and flushed. */
-static int answer_batch(struct ingest *run, const struct feed_batch *batch, const uint64_t *ids,
-			const valori_receipt *receipt)
-{
-	size_t count = valori_batch_count(batch->ops);
-
-	if (receipt->commit != VALORI_NONE) {
-		run->commits++;
-		run->events += receipt->event_count;
-	}
-	for (size_t i = 0; i < count; i++) {
-		if (batch->rows[i].number == VALORI_NONE || ids[i] == VALORI_NONE)
-			continue;
-		print_answer(run, &batch->rows[i], ids[i], receipt);
-		run->rows++;
-	}
-	if (fflush(stdout) == 0)
-		return TOOL_OK;
-	if (errno == EPIPE)
-		ingest_stopped = SIGPIPE;
-	return TOOL_SYSTEM; /* tool_finish says so */
-}
-
 static bool has_ops(const struct feed_batch *batch)
 {
 	return batch->ops != NULL && valori_batch_count(batch->ops) != 0;
 }
 
-/* ---- several batches, each a commit, with one sync ---- */
-
-struct group {
-	struct feed_batch *batches[FEED_SLOTS];
-	size_t count;
-};
-
-/* Room for the ids of all batches; ids[i] is where those of batch i go. */
-static void place_ids(struct ingest *run, const struct group *group, uint64_t *ids[FEED_SLOTS])
+/* Commits a batch that has operations. Its ids are printed when they are durable, while the next one is committed. */
+static int commit_batch(struct ingest *run, const struct rows *rows, struct ingest_answers *answers,
+			struct feed_batch *batch)
 {
-	size_t count = 0;
-
-	for (size_t i = 0; i < group->count; i++)
-		count += valori_batch_count(group->batches[i]->ops);
-	if (count > run->ids_capacity) {
-		free(run->ids);
-		run->ids_capacity = 2 * count;
-		run->ids = tool_alloc(run->ids_capacity, sizeof(*run->ids));
-	}
-	count = 0;
-	for (size_t i = 0; i < group->count; i++) {
-		ids[i] = run->ids + count;
-		count += valori_batch_count(group->batches[i]->ops);
-	}
-}
-
-/* Commits batches that all have operations, in order. */
-static int commit_group(struct ingest *run, const struct rows *rows, const struct group *group)
-{
-	valori_batch *ops[FEED_SLOTS];
-	valori_receipt receipts[FEED_SLOTS];
-	uint64_t *ids[FEED_SLOTS];
-	size_t done, first = 0;
+	struct ingest_answer *answer = ingest_answer(answers, valori_batch_count(batch->ops));
+	valori_error error;
 	int status = TOOL_OK;
 
-	place_ids(run, group, ids);
-	for (size_t i = 0; i < group->count; i++)
-		ops[i] = group->batches[i]->ops;
-	while (status == TOOL_OK && first < group->count) {
-		valori_error error;
-		valori_code code = valori_commit_many(run->store, ops + first, group->count - first, receipts,
-						      ids + first, &done, &error);
-
-		for (size_t i = 0; status == TOOL_OK && i < done; i++) {
-			status = report_faults(run, group->batches[first + i]);
-			if (status == TOOL_OK)
-				status = answer_batch(run, group->batches[first + i], ids[first + i], &receipts[i]);
-		}
-		first += done;
-		if (code != VALORI_OK && status == TOOL_OK)
-			status = leave_out_row(run, rows, group->batches[first], &error);
+	if (answer == NULL)
+		return TOOL_SYSTEM; /* the end of the answers says why */
+	while (valori_commit(run->store, batch->ops, &answer->receipt, answer->ids, &error) != VALORI_OK) {
+		/* After a sync that failed nothing can be committed, and that is what is to be said. */
+		status = ingest_answers_wait(answers);
+		if (status == TOOL_OK)
+			status = leave_out_row(run, rows, batch, &error);
+		if (status != TOOL_OK)
+			return status;
 	}
-	return status;
+	for (size_t i = 0; i < answer->count; i++) {
+		answer->rows[i] = batch->rows[i].number;
+		if (batch->rows[i].number == VALORI_NONE)
+			answer->ids[i] = VALORI_NONE;
+	}
+	ingest_answers_add(answers);
+	return report_faults(run, batch);
 }
 
 /* What came without operations: faults to report, or the end. */
@@ -197,35 +116,18 @@ static bool is_committed(const struct feed_batch *batch)
 	return has_ops(batch) && batch->code <= VALORI_END;
 }
 
-/* Commits batch and what is ready behind it. *is_over: the feeder has no more. */
-static int take_batches(struct ingest *run, struct rows *rows, struct feed *feed, struct feed_batch *batch,
-			bool *is_over)
+static int take_batch(struct ingest *run, const struct rows *rows, struct feed *feed, struct ingest_answers *answers,
+		      struct feed_batch *batch)
 {
-	struct group group = {.count = 0};
-	struct feed_batch *last;
 	int status = TOOL_OK;
 
-	if (is_committed(batch) && run->store == NULL) {
+	if (!is_committed(batch))
+		return take_empty(run, batch);
+	if (run->store == NULL) {
 		status = ingest_open(run, batch->dim);
 		feed_set_store(feed, run->store);
 	}
-	while (batch != NULL && is_committed(batch)) {
-		group.batches[group.count++] = batch;
-		*is_over = batch->code != VALORI_OK;
-		batch = group.count < FEED_SLOTS && !*is_over ? feed_take(feed, 0) : NULL;
-	}
-	last = batch;
-	if (status == TOOL_OK)
-		status = commit_group(run, rows, &group);
-	if (last != NULL) {
-		*is_over = last->code != VALORI_OK;
-		if (status == TOOL_OK)
-			status = take_empty(run, last);
-		feed_return(feed, last);
-	}
-	for (size_t i = 0; i < group.count; i++)
-		feed_return(feed, group.batches[i]);
-	return status;
+	return status == TOOL_OK ? commit_batch(run, rows, answers, batch) : status;
 }
 
 /* ---- one input ---- */
@@ -246,19 +148,23 @@ static int look_up_source(struct ingest *run, const char *path, const struct row
 }
 
 /* *is_over: the feeder came to the end of its rows, or gave them up; otherwise it goes on reading. */
-static int feed_rows(struct ingest *run, struct rows *rows, struct feed *feed, bool *is_over)
+static int feed_rows(struct ingest *run, struct rows *rows, struct feed *feed, struct ingest_answers *answers,
+		     bool *is_over)
 {
-	struct feed_batch *batch;
 	int status = TOOL_OK;
 
 	*is_over = false;
-	while (status == TOOL_OK && !*is_over && ingest_stopped == 0) {
-		batch = feed_take(feed, 100);
+	while (status == TOOL_OK && !*is_over && ingest_stopped == 0 && !ingest_answers_have_failed(answers)) {
+		struct feed_batch *batch = feed_take(feed, 100);
+
 		if (tool_progress_due())
-			tool_progress("%s: %llu rows committed", rows_name(rows), (unsigned long long)run->rows);
+			tool_progress("%s: %llu rows committed", rows_name(rows),
+				      (unsigned long long)ingest_answers_rows(answers));
 		if (batch == NULL)
 			continue;
-		status = take_batches(run, rows, feed, batch, is_over);
+		*is_over = batch->code != VALORI_OK;
+		status = take_batch(run, rows, feed, answers, batch);
+		feed_return(feed, batch);
 	}
 	feed_halt(feed);
 	return status;
@@ -267,21 +173,30 @@ static int feed_rows(struct ingest *run, struct rows *rows, struct feed *feed, b
 int ingest_rows(struct ingest *run, const char *path, struct rows *rows)
 {
 	struct feed *feed;
+	struct ingest_answers *answers;
 	valori_error error;
 	bool is_over;
-	int status = TOOL_OK;
+	int status = TOOL_OK, answered;
 
 	if (run->feed.dim != 0)
 		rows_set_dim(rows, run->feed.dim);
 	if (run->resume)
 		status = look_up_source(run, path, rows);
-	if (status == TOOL_OK && feed_start(rows, &run->feed, run->store, &feed, &error) != VALORI_OK)
+	answers = status == TOOL_OK ? ingest_answers_start(run) : NULL;
+	if (status == TOOL_OK && answers == NULL)
+		status = TOOL_SYSTEM;
+	if (status == TOOL_OK && feed_start(rows, &run->feed, run->store, &feed, &error) != VALORI_OK) {
+		(void)ingest_answers_end(answers);
 		status = tool_fail(&error);
+	}
 	if (status != TOOL_OK) {
 		rows_close(rows);
 		return status;
 	}
-	status = feed_rows(run, rows, feed, &is_over);
+	status = feed_rows(run, rows, feed, answers, &is_over);
+	answered = ingest_answers_end(answers);
+	if (status == TOOL_OK || answered != TOOL_OK)
+		status = answered;
 	if (!is_over) {
 		run->left_behind = feed;
 		return status;
