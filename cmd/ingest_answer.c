@@ -33,7 +33,7 @@ static void print_id(uint64_t id)
 	do
 		*--p = (char)('0' + id % 10);
 	while ((id /= 10) != 0);
-	fwrite(p, 1, (size_t)(digits + sizeof(digits) - p), stdout);
+	fwrite_unlocked(p, 1, (size_t)(digits + sizeof(digits) - p), stdout);
 }
 
 static void print_answer(uint64_t id, uint64_t row, const valori_receipt *receipt)

@@ -268,8 +268,10 @@ int main(int argc, char **argv)
 {
 	static struct ingest run = {.options = VALORI_OPTIONS_INIT,
 				    .feed = {.batch_rows = 1000, .batch_size = 8 << 20}};
+	static char output[1 << 16]; /* ids come by the thousand, and are flushed when they have to be */
 	int status;
 
+	setvbuf(stdout, output, _IOFBF, sizeof(output));
 	parse(&run, argc, argv);
 	ingest_catch_signals();
 	status = start(&run);

@@ -393,6 +393,15 @@ static valori_code take_fields(valori_batch *batch, struct vl_op *kept, const va
 	return vl_fail(error, VALORI_INVALID, "unknown kind of operation %u", op->kind);
 }
 
+/* What the size of the event is made of. */
+static void set_form(const struct vl_op *op, struct vl_event *out)
+{
+	out->type = event_types[op->kind];
+	out->flags = op->is_salted ? VL_EVENT_SALTED : 0;
+	out->key_size = op->key_size;
+	out->metadata_size = op->metadata_size;
+}
+
 static valori_code take(valori_batch *batch, const valori_op *op, valori_error *error)
 {
 	struct vl_op kept = {.kind = (uint8_t)op->kind, .metadata_size = VL_ABSENT};
@@ -425,7 +434,7 @@ static valori_code take(valori_batch *batch, const valori_op *op, valori_error *
 	if (batch->ops.failed)
 		return out_of_memory(error);
 	batch->count++;
-	vl_batch_event(batch, batch->count - 1, &event);
+	set_form(&kept, &event);
 	size = vl_event_size(&event, batch->dim) + (kept.has_request ? VL_REQUEST_ENTRY : 0) +
 	       (kept.kind == VALORI_OP_UPSERT ? EVENT_EXTRA : 0);
 	if (batch->size + size > VL_COMMIT_SIZE_MAX || batch->events + 1 > VL_COMMIT_EVENTS_MAX) {
@@ -577,15 +586,12 @@ void vl_batch_event(const valori_batch *batch, size_t index, struct vl_event *ou
 	bool is_sealed = index < batch->sealed;
 
 	memset(out, 0, sizeof(*out));
-	out->type = event_types[op->kind];
-	out->flags = op->is_salted ? VL_EVENT_SALTED : 0;
+	set_form(op, out);
 	out->kind = op->object_kind;
 	out->collection = op->collection;
 	out->parameter = op->parameter;
 	out->tag = op->tag;
 	out->record = out->from = out->to = VALORI_NONE;
-	out->key_size = op->key_size;
-	out->metadata_size = op->metadata_size;
 	if (op->key_size > 0) {
 		out->key = heap_at(batch, op->key);
 		if (is_sealed)

@@ -259,25 +259,34 @@ size_t vl_event_size(const struct vl_event *event, uint32_t dim)
 	return (size_t)vl_pad8(VL_EVENT_HEADER + payload_size(event, dim));
 }
 
+static uint8_t *put(uint8_t *to, const void *data, size_t size)
+{
+	if (size > 0)
+		memcpy(to, data, size);
+	return to + size;
+}
+
 void vl_event_encode(const struct vl_event *event, uint32_t dim, struct vl_buf *buf)
 {
 	uint64_t size = payload_size(event, dim);
-	uint8_t fixed[FIXED_MAX];
+	uint8_t *to = vl_buf_extend(buf, (size_t)vl_pad8(VL_EVENT_HEADER + size)), fixed[FIXED_MAX];
 
-	vl_buf_put32(buf, (uint32_t)size);
-	vl_buf_put8(buf, event->type);
-	vl_buf_put8(buf, event->flags);
-	vl_buf_put16(buf, 0);
-	vl_buf_put(buf, fixed, put_fixed(event, fixed));
+	if (to == NULL)
+		return;
+	vl_put32(to, (uint32_t)size);
+	to[4] = event->type;
+	to[5] = event->flags;
+	to[6] = to[7] = 0;
+	to = put(to + VL_EVENT_HEADER, fixed, put_fixed(event, fixed));
 	if (is_salted(event))
-		vl_buf_put(buf, event->salt, VL_SALT_SIZE);
+		to = put(to, event->salt, VL_SALT_SIZE);
 	if (event->type == VALORI_EVENT_INSERT)
-		vl_buf_put(buf, event->vector, (size_t)4 * dim);
+		to = put(to, event->vector, (size_t)4 * dim);
 	if (has_key(event->type))
-		vl_buf_put(buf, event->key, event->key_size);
+		to = put(to, event->key, event->key_size);
 	if (has_metadata(event->type))
-		vl_buf_put(buf, event->metadata, metadata_bytes(event));
-	vl_buf_zero(buf, (size_t)(vl_pad8(size) - size));
+		to = put(to, event->metadata, metadata_bytes(event));
+	memset(to, 0, (size_t)(vl_pad8(size) - size));
 }
 
 /* ---- decoding ---- */
