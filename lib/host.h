@@ -7,8 +7,9 @@
 #include "env.h"
 
 /*
- * One environment for the whole process: malloc's memory, and the fastest kernels of this processor, or those that
- * VALORI_CPU in the environment names when the processor has them. Chosen at the first call, the same ever after. [any]
+ * One environment for the whole process: memory, of which small blocks stay with it, and the fastest kernels of this
+ * processor, or those that VALORI_CPU in the environment names when the processor has them. Chosen at the first call,
+ * the same ever after. [any]
  */
 const struct vl_env *vl_host_env(void);
 

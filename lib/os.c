@@ -453,6 +453,16 @@ int vl_os_write_all(const struct vl_os *os, int fd, const void *data, size_t siz
 	return 0;
 }
 
+void vl_os_expect(void *memory, size_t size)
+{
+#ifdef MADV_HUGEPAGE
+	(void)madvise(memory, size, MADV_HUGEPAGE); /* refused for what does not begin with a page, which is fine */
+#else
+	(void)memory;
+	(void)size;
+#endif
+}
+
 const char *vl_os_error_text(int error)
 {
 	static const struct {

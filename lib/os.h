@@ -63,6 +63,8 @@ extern const struct vl_os vl_os_real;
 int64_t vl_os_pread_all(const struct vl_os *os, int fd, void *data, size_t size, uint64_t offset);
 int vl_os_pwrite_all(const struct vl_os *os, int fd, const void *data, size_t size, uint64_t offset);
 int vl_os_write_all(const struct vl_os *os, int fd, const void *data, size_t size);
+/* Memory that will be used from end to end: large pages, if there are any, are welcome. */
+void vl_os_expect(void *memory, size_t size);
 /* A variable of the process environment; NULL when it is not set, or empty. */
 const char *vl_os_variable(const char *name);
 /*

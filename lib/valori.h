@@ -346,7 +346,7 @@ valori_code valori_commit(valori *store, valori_batch *batch, valori_receipt *ou
 valori_code valori_commit_many(valori *store, valori_batch *const *batches, size_t count, valori_receipt *out,
 			       uint64_t *const *out_ids, size_t *out_done, valori_error *error);
 
-/* Makes everything committed so far durable. [write] */
+/* Makes everything committed so far durable; others may commit while it waits for the disk. [write] */
 valori_code valori_flush(valori *store, valori_error *error);
 
 /* [any] The first 8 bytes of the request ids of a source's rows: the start of BLAKE3(source | 0 | format). */

@@ -862,6 +862,21 @@ static void *commit_one(void *argument)
 	return NULL;
 }
 
+static void *commit_refused(void *argument)
+{
+	valori_batch *batch;
+	valori_error error;
+	struct draft draft;
+
+	valori_batch_new(MODEL_DIM, &batch, NULL);
+	draft_insert(&draft, 8, "refused", NULL);
+	valori_batch_add(batch, &draft.op, NULL);
+	check(valori_commit(argument, batch, NULL, NULL, &error) == VALORI_IO && error.system_errno == ENOSPC,
+	      "a full disk is an error beside a flush as well");
+	valori_batch_free(batch);
+	return NULL;
+}
+
 /* While the disk takes its time, readers get what was published before. */
 static void test_slow_disk(void)
 {
@@ -897,6 +912,139 @@ static void test_slow_disk(void)
 	check(disk.is_waiting && disk.was_released, "and do not wait for it");
 	check_u64(stores_height(store), 2, "then it is published");
 	valori_close(store, NULL);
+	stores_remove(directory);
+}
+
+struct flush {
+	valori *store;
+	pthread_t thread;
+	valori_code code;
+};
+
+static void *flush_one(void *argument)
+{
+	struct flush *flush = argument;
+
+	flush->code = valori_flush(flush->store, NULL);
+	return NULL;
+}
+
+/* A flush that waits for the disk. */
+static void flush_begin(struct flush *flush, valori *store, struct disk *disk)
+{
+	flush->store = store;
+	disk->is_waiting = false;
+	disk->is_held = true;
+	pthread_create(&flush->thread, NULL, flush_one, flush);
+	for (unsigned i = 0; i < 2000 && !disk->is_waiting; i++)
+		usleep(1000);
+}
+
+static valori_code flush_end(struct flush *flush, struct disk *disk)
+{
+	disk->is_held = false;
+	pthread_join(flush->thread, NULL);
+	return flush->code;
+}
+
+static uint64_t acknowledged(const char *directory)
+{
+	valori *store = stores_open(directory, VALORI_READ);
+	uint64_t height = store != NULL ? stores_height(store) : VALORI_NONE;
+
+	valori_close(store, NULL);
+	return height;
+}
+
+/* One with a commit that is not synced; its segments are as small as can be. */
+static valori *open_unsynced(const char *directory, struct disk *disk)
+{
+	valori_options options = stores_options(directory, VALORI_WRITE | VALORI_CREATE);
+	struct draft draft;
+	valori *store;
+
+	disk_init(disk);
+	options.sync = VALORI_SYNC_NONE;
+	options.segment_size = VL_SEGMENT_SIZE_MIN;
+	vl_engine_open(&options, &disk->os, vl_host_env(), &store, NULL);
+	draft_insert(&draft, 1, "first", NULL);
+	stores_commit(store, &draft.op);
+	return store;
+}
+
+/* While a flush waits for the disk, commits go on; what it says holds for those before it. */
+static void test_commits_beside_flush(void)
+{
+	static char large[VL_SEGMENT_SIZE_MIN];
+	struct disk disk;
+	struct flush flush;
+	struct draft draft;
+	char directory[256];
+	pthread_t thread;
+	valori_batch *batch;
+	valori_error error;
+	valori *store;
+	unsigned syncs;
+
+	stores_make(directory);
+	store = open_unsynced(directory, &disk);
+	draft_insert(&draft, 3, "third", NULL);
+	flush_begin(&flush, store, &disk);
+	check(stores_commit(store, &draft.op) == 1 && disk.is_held && disk.is_waiting,
+	      "while a flush waits for the disk, others commit");
+	check(flush_end(&flush, &disk) == VALORI_OK && disk.was_released, "and the flush does not wait for them");
+	check(acknowledged(directory) == 1 && stores_height(store) == 2, "what came after it is not acknowledged");
+	syncs = disk.syncs;
+	check(valori_flush(store, NULL) == VALORI_OK && disk.syncs == syncs + 1 && acknowledged(directory) == 2,
+	      "but by the next flush");
+	check(valori_flush(store, NULL) == VALORI_OK && disk.syncs == syncs + 1, "one that has nothing to do syncs nothing");
+
+	/* What takes the file for itself waits: a rotation, and cutting off what could not be written. */
+	memset(large, 'x', sizeof(large));
+	draft_insert(&draft, 4, "large", NULL);
+	draft.op.metadata = (const uint8_t *)large;
+	draft.op.metadata_size = sizeof(large);
+	stores_commit(store, &draft.op);
+	flush_begin(&flush, store, &disk);
+	syncs = disk.syncs;
+	pthread_create(&thread, NULL, commit_one, store);
+	usleep(20000);
+	check(disk.syncs == syncs, "a rotation waits for the flush");
+	check(flush_end(&flush, &disk) == VALORI_OK && disk.was_released, "which goes on without it");
+	pthread_join(thread, NULL);
+	check(stores_height(store) == 4 && valori_flush(store, NULL) == VALORI_OK && acknowledged(directory) == 4,
+	      "then there is a new segment, and flushes are of that");
+	draft_insert(&draft, 5, "fifth", NULL);
+	stores_commit(store, &draft.op);
+	flush_begin(&flush, store, &disk);
+	disk.fail_write = ENOSPC;
+	syncs = disk.syncs;
+	pthread_create(&thread, NULL, commit_refused, store);
+	usleep(20000);
+	check(disk.syncs == syncs, "a commit that finds the disk full waits, too");
+	disk.is_held = false;
+	pthread_join(thread, NULL);
+	disk.fail_write = 0;
+	(void)flush_end(&flush, &disk);
+	valori_close(store, NULL);
+	stores_remove(directory);
+
+	stores_make(directory);
+	store = open_unsynced(directory, &disk);
+	flush_begin(&flush, store, &disk);
+	draft_insert(&draft, 6, "sixth", NULL);
+	stores_commit(store, &draft.op);
+	disk.fail_sync = EIO;
+	check(flush_end(&flush, &disk) == VALORI_IO, "a flush whose sync fails says so");
+	disk.fail_sync = 0;
+	valori_batch_new(MODEL_DIM, &batch, NULL);
+	draft_insert(&draft, 7, "seventh", NULL);
+	valori_batch_add(batch, &draft.op, NULL);
+	check(valori_commit(store, batch, NULL, NULL, &error) == VALORI_POISONED &&
+		      valori_flush(store, NULL) == VALORI_POISONED && acknowledged(directory) == 0,
+	      "and after it nothing is written or acknowledged");
+	check(valori_close(store, NULL) != VALORI_OK, "closing says that not all went well");
+	valori_batch_free(batch);
 	stores_remove(directory);
 }
 
@@ -1127,6 +1275,7 @@ int main(void)
 	test_commit_many();
 	test_failing_disk();
 	test_slow_disk();
+	test_commits_beside_flush();
 	test_failing_memory();
 	test_opening();
 	test_rewritten();
