@@ -222,7 +222,8 @@ static bool is_sync_due(valori *store)
 /* With the disk's turn: appends the group, and syncs if it is time for that. */
 static valori_code append_and_sync(valori *store, bool is_sync_due, valori_error *error)
 {
-	valori_code code = vl_writer_append(store->writer, store->group.data, store->group.size, &store->position, error);
+	valori_code code =
+		vl_writer_append(store->writer, store->group.data, store->group.size, &store->position, error);
 
 	if (code == VALORI_OK && is_sync_due)
 		code = vl_writer_sync(store->writer, error);

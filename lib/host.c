@@ -34,7 +34,7 @@ static struct vl_env host;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct idle *idle[SMALL_MAX / STEP + 1]; /* by size */
-static uint8_t *piece;                          /* what is left of the last one */
+static uint8_t *piece;				/* what is left of the last one */
 static size_t piece_left, piece_size;
 
 /* [lock] size is a multiple of STEP. */

@@ -627,8 +627,8 @@ void vl_writer_cut(struct vl_writer *writer)
 {
 	const struct vl_os *os = writer->os;
 
-	if (!writer->is_poisoned && (os->truncate(os->context, writer->fd, writer->offset) < 0 ||
-				     os->sync(os->context, writer->fd) < 0))
+	if (!writer->is_poisoned &&
+	    (os->truncate(os->context, writer->fd, writer->offset) < 0 || os->sync(os->context, writer->fd) < 0))
 		writer->is_poisoned = true;
 }
 
