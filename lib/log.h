@@ -147,10 +147,10 @@ valori_code vl_writer_append(struct vl_writer *writer, const uint8_t *bytes, uin
 /* One fdatasync for all that was appended, then the head slot. On failure the writer is poisoned. */
 valori_code vl_writer_sync(struct vl_writer *writer, valori_error *error);
 /*
- * The two of them for two threads. vl_writer_put is vl_writer_append without what takes the file for itself: it does not
- * rotate when the segment is full, and when it fails, vl_writer_cut has to follow. vl_writer_sync_mark makes durable
- * what was appended up to a mark, when position was the writer's; it may run beside vl_writer_put, and beside nothing
- * else: the system tells an error to one of two syncs only.
+ * The two of them for two threads. vl_writer_put is vl_writer_append without what takes the file for itself: it does
+ * not rotate when the segment is full, and when it fails, vl_writer_cut has to follow. vl_writer_sync_mark makes
+ * durable what was appended up to a mark, when position was the writer's; it may run beside vl_writer_put, and beside
+ * nothing else: the system tells an error to one of two syncs only.
  */
 struct vl_writer_mark {
 	int fd;
