@@ -299,6 +299,8 @@ void event_print_json(FILE *file, const struct event_row *row)
 		tool_json_hash(&json, "root_before", row->root_before);
 		tool_json_hash(&json, "root_after", &row->commit->state_root);
 	}
+	if (row->says_dim && row->event->type != VALORI_EVENT_INSERT)
+		tool_json_u64(&json, "dim", row->dim);
 	tool_json_end(&json);
 }
 

@@ -43,6 +43,7 @@ struct event_row {
 	const valori_hash *root_before; /* with its commit's root after it; NULL: neither */
 	uint32_t dim;
 	bool vectors;
+	bool says_dim; /* in JSON, unless the vector does: a new store can begin with this row */
 };
 
 void event_print_json(FILE *file, const struct event_row *row);

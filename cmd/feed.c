@@ -274,7 +274,7 @@ static valori_code need_ops(struct feed *feed, struct feed_batch *batch, valori_
 		feed->options.dim = feed->row.op.dim;
 	if (feed->options.dim == 0)
 		return rows_fail(feed->rows, &feed->row, error, VALORI_INVALID,
-				 "a new store learns its dimension from its first row or from -d");
+				 "a new store learns its dimension from the first row, its vector or 'dim', or from -d");
 	batch->dim = feed->options.dim;
 	return valori_batch_new(batch->dim, &batch->ops, error);
 }
@@ -318,6 +318,9 @@ static valori_code take_row(struct feed *feed, struct feed_batch *batch, valori_
 
 	if (code != VALORI_OK)
 		return code;
+	if (op.vector == NULL && op.dim != 0 && op.dim != batch->dim)
+		return rows_fail(feed->rows, &feed->row, error, VALORI_DIMENSION,
+				 "member 'dim': %u, but the store has %u", op.dim, batch->dim);
 	if (op.kind == VALORI_OP_COLLECTION_CREATE) {
 		op.key = feed->row.collection.text;
 		op.key_size = (uint32_t)feed->row.collection.size;

@@ -44,6 +44,7 @@ enum member {
 	COMMIT,
 	TIME,
 	TIME_MS,
+	DIM,
 	SALT,
 	ROOT_BEFORE,
 	ROOT_AFTER,
@@ -54,7 +55,7 @@ static const char *const member_names[MEMBERS] = {
 	"vector",      "embedding",  "values",          "vector_q16", "op",     "id",      "key",
 	"tag",         "metadata",   "metadata_base64", "collection", "kind",   "record",  "from",
 	"to",          "from_key",   "to_key",          "ref",        "salted", "request", "parameter",
-	"value",       "slot",       "event",           "commit",     "time",   "time_ms", "salt",
+	"value",       "slot",       "event",           "commit",     "time",   "time_ms", "dim", "salt",
 	"root_before", "root_after",
 };
 
@@ -63,7 +64,7 @@ static const char *const member_names[MEMBERS] = {
 #define ANY_METADATA (M(METADATA) | M(METADATA_BASE64))
 /* What every row may say and nobody needs. */
 #define PASSED                                                                                          \
-	(M(OP) | M(REQUEST) | M(ID) | M(SLOT) | M(EVENT) | M(COMMIT) | M(TIME) | M(TIME_MS) | M(SALT) | \
+	(M(OP) | M(REQUEST) | M(ID) | M(SLOT) | M(EVENT) | M(COMMIT) | M(TIME) | M(TIME_MS) | M(DIM) | M(SALT) | \
 	 M(ROOT_BEFORE) | M(ROOT_AFTER))
 #define RECORD_NAMES (M(ID) | M(KEY))
 
@@ -388,6 +389,21 @@ static void read_salted(struct line *line, valori_op *op)
 		fail(line, "member 'salted': is %s, not true or false", json_type_name(line->types[SALTED]));
 }
 
+/* What the store must have, for a new one to learn from a row without a vector. */
+static void read_dim(struct line *line, valori_op *op)
+{
+	uint32_t dim;
+
+	if (!has(line, DIM))
+		return;
+	dim = (uint32_t)u64_of(line, DIM, VALORI_DIM_MAX);
+	if (dim == 0)
+		fail(line, "member 'dim': is not in 1...%d", VALORI_DIM_MAX);
+	else if (op->vector != NULL && dim != op->dim)
+		fail(line, "member 'dim': %u, but the vector has %u components", dim, op->dim);
+	op->dim = dim;
+}
+
 /* ---- the row ---- */
 
 static void find_op(struct line *line)
@@ -442,6 +458,7 @@ static void interpret(struct line *line)
 	read_ref(line);
 	read_request(line, op);
 	read_salted(line, op);
+	read_dim(line, op);
 	read_metadata(line, op);
 	if (has(line, TAG)) {
 		op->tag = u64_of(line, TAG, UINT64_MAX);

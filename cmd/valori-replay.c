@@ -232,6 +232,7 @@ static int print_event(struct replay *replay, const valori_commit_view *commit, 
 		.known = &replay->known,
 		.dim = replay->info.dim,
 		.vectors = !replay->no_vectors,
+		.says_dim = !replay->wrote,
 	};
 
 	known_learn(&replay->known, event);

@@ -84,6 +84,34 @@ refused() { # words [options]
 	[ "$(root db)" = "$(root copy2)" ]
 }
 
+@test "a log that begins with anything but a vector is told again without options" {
+	local first log
+	for first in '{"op":"collection_create","collection":"notes"}' '{"op":"node","kind":2}' \
+		'{"op":"meta","key":"k","metadata":"v"}'; do
+		rm -rf begun again
+		{
+			echo "$first"
+			rows 3 4 7 k
+		} | valori-ingest -q -l begun -d 4 >ids
+		valori-replay --json begun | valori-ingest -q -l again >ids
+		[ "$(root again)" = "$(root begun)" ]
+		valori-ingest -q -l other -d 5 </dev/null
+		run -2 --separate-stderr bash -c 'valori-replay --json begun | valori-ingest -l other'
+		[[ $stderr == *"line 1: member 'dim': 4, but the store has 5" ]]
+	done
+	run -2 --separate-stderr valori-ingest -l none < <(echo '{"vector":[1,2],"dim":3}')
+	[[ $stderr == *"member 'dim': 3, but the vector has 2 components" ]]
+	run -2 --separate-stderr valori-ingest -l none < <(echo '{"op":"meta","key":"k","metadata":"v","dim":0}')
+	[[ $stderr == *"member 'dim': is not in 1...32768" ]]
+	[ ! -e none ]
+	# Every golden log whose content can be told: no salts, and a history from its beginning.
+	for log in every-event two-segments; do
+		rm -rf again
+		valori-replay --json "$BATS_TEST_DIRNAME/../vectors/golden/$log" | valori-ingest -q -l again >ids
+		[ "$(root again)" = "$(root "$BATS_TEST_DIRNAME/../vectors/golden/$log")" ]
+	done
+}
+
 @test "the first row gives a new store its dimension, -d checks it" {
 	echo '[1,2,3]' | ingest -q >ids
 	run --separate-stderr ingest -d 4 < <(echo '[1,2,3]')
@@ -107,7 +135,7 @@ refused() { # words [options]
 @test "a new store without a dimension says what is missing" {
 	run --separate-stderr ingest < <(echo '{"op":"node","kind":1}')
 	[ "$status" = 2 ]
-	[[ $stderr == *"line 1: a new store learns its dimension from its first row or from -d"* ]]
+	[[ $stderr == *"line 1: a new store learns its dimension from the first row"* ]]
 	[ ! -e db ]
 }
 
