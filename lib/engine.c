@@ -56,6 +56,7 @@ struct recovery {
 	const valori_options *options;
 	struct vl_reader *reader;     /* NULL: there is no log */
 	struct vl_snapshot *snapshot; /* NULL: none, or none that can be used */
+	const char *snapshot_path;    /* borrowed */
 	bool is_snapshot_refused;     /* there is one, and snapshot_error says what is wrong with it */
 	valori_error snapshot_error;
 	uint64_t end_commits;          /* stop after so many commits */
@@ -85,6 +86,7 @@ static valori_code open_snapshot(struct recovery *recovery, valori_error *error)
 		path = vl_maintain_snapshot(store->env, store->os, &store->names);
 	if (path == NULL || *path == '\0')
 		return VALORI_OK;
+	recovery->snapshot_path = path;
 	code = vl_snapshot_open(store->env, store->os, path, &recovery->snapshot, &why);
 	if (code == VALORI_OK && store->opened.dim != 0 &&
 	    vl_snapshot_position(recovery->snapshot)->dim != store->opened.dim) {
@@ -213,6 +215,8 @@ static valori_code start(struct recovery *recovery, valori_error *error)
 		}
 		if (code == VALORI_NOT_FOUND) /* the log ends before it */
 			why.code = VALORI_MISSING;
+		if (code == VALORI_OTHER_LOG) /* the log was asked; but it is the snapshot that is strange here */
+			vl_fail(&why, code, "%s: is of another log", recovery->snapshot_path);
 		drop_snapshot(recovery, &why);
 		vl_reader_close(recovery->reader);
 		recovery->reader = NULL;

@@ -22,8 +22,7 @@ static valori_code map_file(struct vl_snapshot *snapshot, int fd, valori_error *
 	if (stat.is_directory)
 		return vl_fail(error, VALORI_NOT_OURS, "%s: a directory, not a snapshot", snapshot->path);
 	if (!stat.is_regular)
-		return vl_fail(error, VALORI_INVALID, "%s: not a regular file: cannot be mapped",
-			       snapshot->path);
+		return vl_fail(error, VALORI_NOT_OURS, "%s: a device or a pipe, not a snapshot", snapshot->path);
 	count = vl_os_pread_all(os, fd, header, sizeof(header), 0);
 	if (count < 0)
 		return vl_snapshot_io(snapshot->path, (int)count, "cannot be read", error);

@@ -121,6 +121,16 @@ teardown() {
 	[ -c /dev/zero ]
 }
 
+@test "a device in place of a snapshot is no snapshot: 3, and the log is used without it" {
+	store db 10 2
+	ln -s /dev/zero db/snapshot.val
+	says 3 "db/snapshot.val: a device or a pipe, not a snapshot; the log itself is sound" valori-verify db
+	says 3 "/dev/zero: a device or a pipe, not a snapshot" valori-snapshot -s /dev/zero --info
+	[ "$(answer valori-search -l db -e '[0,0]')" = 0 ]
+	grep -q "snapshot not used: db/snapshot.val: a device or a pipe, not a snapshot$" err
+	[ -c /dev/zero ]
+}
+
 @test "a newer version of log, head or snapshot: 7, with both numbers, and nothing is touched" {
 	store good 10 2
 	valori-snapshot -l good
@@ -212,7 +222,7 @@ teardown() {
 	echo '[1,2]' >extra
 	[ "$(state db height 2>err)" = 20 ]
 	[ "$(answer valori-search -l db -e '[0,0]')" = 0 ]
-	grep -q "snapshot not used: .*another log" err
+	grep -q "snapshot not used: db/snapshot.val: is of another log$" err
 	[ "$(answer valori-ingest -l db extra)" = 0 ]
 	for options in "" --trim --if-newer; do
 		# shellcheck disable=SC2086  # none or one
