@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { ANSWERS = 32 /* commits that may wait for the disk */ };
+enum { ANSWERS = 16 /* commits that may wait for the disk: of half a million small rows each, if it comes to that */ };
 
 struct ingest_answers {
 	struct ingest *run;
