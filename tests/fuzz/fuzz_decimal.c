@@ -9,6 +9,8 @@
 
 #include "fuzz.h"
 
+enum { NUMBERS_MAX = 64 };
+
 /* The length of a JSON number, told in another way. */
 static size_t json_number(const char *text)
 {
@@ -30,20 +32,27 @@ static size_t json_number(const char *text)
 	return (size_t)(p - text);
 }
 
+/* Numbers as they follow one another in a text: how much is behind one decides by which way it is read. */
 static void check_f32(const uint8_t *data, size_t size, char *text)
 {
-	uint32_t bits = 0x12345678, other;
-	size_t used = vl_f32_from_decimal((const char *)data, size, &bits);
-	float value;
+	size_t at = 0;
 
-	must(used <= size);
-	must(used == json_number(text));
-	if (used == 0)
-		return;
-	text[used] = 0;
-	value = strtof(text, NULL);
-	memcpy(&other, &value, sizeof(other));
-	must(bits == other);
+	for (unsigned i = 0; i < NUMBERS_MAX && at < size; i++) {
+		uint32_t bits = 0x12345678, other;
+		size_t used = vl_f32_from_decimal((const char *)data + at, size - at, &bits);
+		float value;
+		char next;
+
+		must(used <= size - at);
+		must(used == json_number(text + at));
+		next = text[at + used];
+		text[at + used] = 0;
+		value = strtof(text + at, NULL);
+		text[at + used] = next;
+		memcpy(&other, &value, sizeof(other));
+		must(used == 0 || bits == other);
+		at += used + 1;
+	}
 }
 
 static void check_u64(const uint8_t *data, size_t size, const char *text)

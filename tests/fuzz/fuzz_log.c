@@ -262,12 +262,23 @@ struct reading {
 	uint64_t second; /* first event of the commit in the middle */
 };
 
-/* The events of a commit once more, one by one. Their root must be what the commit says. */
+/* The commit that is made of the same events has the same roots. */
+static void compare_roots(void *context, const uint8_t *bytes, uint64_t size, const struct vl_position *position)
+{
+	const struct vl_commit *commit = *(const struct vl_commit *const *)context;
+
+	(void)position;
+	must(memcmp(bytes + size - VL_COMMIT_TRAILER, commit->events_root, VL_COMMIT_TRAILER) == 0);
+}
+
+/* The events of a commit once more, one by one. */
 static void apply_again(struct sample *again, const struct vl_commit *commit)
 {
 	size_t at = 0, used;
 	struct vl_event event;
 
+	again->append = compare_roots;
+	again->context = &commit;
 	sample_begin(again);
 	for (uint32_t i = 0; i < commit->event_count; i++) {
 		must(vl_event_decode(kernels, commit->events + at, (size_t)commit->events_size - at,

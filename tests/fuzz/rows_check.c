@@ -75,11 +75,19 @@ uint64_t row_meaning(const struct row *row)
 
 /* ---- reading ---- */
 
+static unsigned refused;
+
+unsigned rows_refused(void)
+{
+	return refused;
+}
+
 static uint64_t read_all(struct rows *rows, row_visit *visit, void *context)
 {
 	uint64_t digest = (uint64_t)rows_format(rows) + 1, passed = 0;
 	bool is_over = false;
 
+	refused = 0;
 	for (unsigned i = 0; i < ROWS_AT_MOST && !is_over; i++) {
 		valori_error error = {0};
 		struct row row;
@@ -94,6 +102,7 @@ static uint64_t read_all(struct rows *rows, row_visit *visit, void *context)
 			break;
 		digest = mix_u64(mix_u64(digest, row.number), row.line);
 		if (code != VALORI_OK) {
+			refused++;
 			must(code == VALORI_INVALID || code == VALORI_RANGE || code == VALORI_TOO_LONG);
 			must(error.message[0] != 0 && memchr(error.message, 0, sizeof(error.message)) != NULL);
 			is_over = !rows_can_go_on(rows);

@@ -22,6 +22,9 @@ uint64_t rows_of_pieces(const uint8_t *data, size_t size, enum rows_format forma
 /* The same of NDJSON in memory. */
 uint64_t rows_of_text(const uint8_t *data, size_t size);
 
+/* How many rows were not acceptable in the last of these. */
+unsigned rows_refused(void);
+
 /* What a row means: a digest of its operation and names. */
 uint64_t row_meaning(const struct row *row);
 
