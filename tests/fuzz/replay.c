@@ -61,7 +61,7 @@ static void replay(const char *path)
 			give(data, at);
 			continue;
 		}
-		data[at] ^= (uint8_t)(i % 3 == 1 ? 1 << check_random(&seed) % 8 : check_random(&seed) | 1);
+		data[at] ^= (uint8_t)(i % 3 == 1 ? UINT64_C(1) << check_random(&seed) % 8 : check_random(&seed) | 1);
 		give(data, size);
 		data[at] = old;
 	}
