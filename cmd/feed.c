@@ -274,7 +274,8 @@ static valori_code need_ops(struct feed *feed, struct feed_batch *batch, valori_
 		feed->options.dim = feed->row.op.dim;
 	if (feed->options.dim == 0)
 		return rows_fail(feed->rows, &feed->row, error, VALORI_INVALID,
-				 "a new store learns its dimension from the first row, its vector or 'dim', or from -d");
+				 "a new store learns its dimension from the first row, by its vector or 'dim', or "
+				 "from -d");
 	batch->dim = feed->options.dim;
 	return valori_batch_new(batch->dim, &batch->ops, error);
 }
