@@ -310,6 +310,8 @@ static valori_code start(struct rows *rows, enum rows_format format, uint32_t di
 		code = recognise(rows, error);
 	if (rows->format == ROWS_NPY && code == VALORI_OK)
 		code = rows_open_npy(rows, error);
+	if (code == VALORI_OK && starts_with(&rows->input, "\xef\xbb", 2))
+		code = input_fill(&rows->input, 3, error);
 	if ((rows->format == ROWS_NDJSON || rows->format == ROWS_CSV) && starts_with(&rows->input, "\xef\xbb\xbf", 3))
 		input_pass(&rows->input, 3);
 	if (rows->format == ROWS_FVECS || rows->format == ROWS_BVECS)

@@ -659,6 +659,7 @@ static void test_pieces(void)
 {
 	static const char text[] = "[1,2]\n{\"vector\":[3,4],\"metadata\":\"a\\nb\"}\n\n[5,6]\n";
 	static const char binary[] = "1,2,3,4,5,6,7,8,9,0\2\n", late[] = "       \n       \n 1,2\n";
+	static const char marked[] = "\xef\xbb\xbf[1,2]\n";
 	struct rows *rows;
 	struct row row;
 	uint32_t count = 0;
@@ -676,6 +677,10 @@ static void test_pieces(void)
 	dribble(late, sizeof(late) - 1);
 	check(rows_open("-", ROWS_UNKNOWN, 0, &rows, &error) == VALORI_OK && rows_format(rows) == ROWS_CSV,
 	      "nor what begins with space for something else");
+	rows_close(rows);
+	dribble(marked, sizeof(marked) - 1);
+	check(rows_open("-", ROWS_NDJSON, 0, &rows, &error) == VALORI_OK && rows_next(rows, &row, &error) == VALORI_OK,
+	      "a byte order mark that comes byte by byte is one");
 	rows_close(rows);
 }
 
