@@ -191,7 +191,7 @@ bench_helpers := $(patsubst %.c,$(BUILD)/%.o,$(filter-out bench/bench_%,$(sort $
 
 $(BENCHES): $(BUILD)/bench/%: $(BUILD)/bench/%.o $(bench_helpers) $(PARTS) $(STATIC)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ -lm
 
 # Other libraries in the same race, where they are installed (Debian: g++ libhnswlib-dev); nothing links to them.
 ANCHORS := $(patsubst %.cc,$(BUILD)/%,$(sort $(wildcard bench/anchors/*.cc)))

@@ -429,44 +429,197 @@ valori_code vl_codes_append(struct vl_codes *codes, const struct vl_state *state
 
 /* ---- the certified scan ---- */
 
-enum { CHUNK = 256, QUERIES = 32 };
+/*
+ * A chunk of rows at a time: the distances of its codes to all queries of a pass, then for each query what is not
+ * excluded, nearest code first, which makes the best of early thresholds. Exact distances are taken at once: the heap is
+ * always that of the records looked at so far, and nothing waits in a list that might be full.
+ */
+enum {
+	QUERIES = 64,     /* of a pass */
+	CHUNK_ROWS = 512, /* of one query; of several: */
+	CHUNK_MANY = 256,
+	CHUNK_SIZE = 65536, /* bytes of rows, about, that are still in a near cache for the next queries */
+	GROUP = 16          /* distances looked at together */
+};
+
+/* One query of a pass. */
+struct seeker {
+	const uint8_t *query;
+	valori_hit *heap;
+	size_t *hits;
+	uint64_t residuals; /* its own, and the largest of the rows */
+	int32_t reach;      /* codes up to this distance are not excluded; -1: all are */
+	bool is_strict;     /* reach excludes what is no nearer than the worst hit, too */
+};
 
 struct scan {
 	const struct vl_codes *codes;
 	const struct vl_state *state;
 	const struct vl_filter *filter;
-	size_t k;
-	uint64_t compared, bound; /* bound: of all rows */
-	uint64_t residuals[QUERIES];
-	uint32_t reaches[QUERIES];
-	uint32_t distances[QUERIES * CHUNK];
+	size_t k, count;
+	uint8_t *query_codes;
+	uint64_t compared;
+	bool is_selective;      /* ask the filter first */
+	const uint8_t *records; /* of record_first and behind it, as far as they lie together */
+	uint64_t record_first, record_count;
+	struct seeker seekers[QUERIES];
+	uint32_t distances[QUERIES * CHUNK_MANY];
+	uint64_t candidates[CHUNK_ROWS]; /* distance << 32 | row: a heap, its root the nearest */
+	uint32_t allowed[CHUNK_ROWS];    /* rows */
 };
+_Static_assert(CHUNK_ROWS <= QUERIES * CHUNK_MANY, "one query may have the whole room");
 
-static bool is_allowed(const struct scan *scan, uint64_t id)
+static bool is_allowed(struct scan *scan, uint32_t row)
 {
+	uint64_t id = vl_codes_id(scan->codes, row);
 	const uint8_t *record;
 
-	if (id >= vl_state_slots(scan->state, VL_RECORDS))
-		return false;
-	record = vl_array_get(&scan->state->records.records, id);
+	if (id - scan->record_first >= scan->record_count) {
+		if (id >= vl_state_slots(scan->state, VL_RECORDS))
+			return false;
+		scan->records = vl_array_run(&scan->state->records.records, id, &scan->record_count);
+		scan->record_first = id;
+	}
+	record = scan->records + (id - scan->record_first) * VL_RECORD_SIZE;
 	return record[VL_RECORD_STATUS] == VALORI_LIVE &&
 	       vl_get16(record + VL_RECORD_COLLECTION) == scan->filter->collection &&
 	       (!scan->filter->has_tag || vl_get64(record + VL_RECORD_TAG) == scan->filter->tag);
 }
 
-/* One row that the bound did not exclude. */
-static void compare(struct scan *scan, const uint8_t *query, size_t q, uint32_t row, valori_hit *heap, size_t *hits)
+/*
+ * How far to look from now on, where all rows to come are of records from id on. A record that is as far as the worst
+ * hit comes before it only when its id is smaller.
+ */
+static void set_reach(const struct scan *scan, struct seeker *seeker, uint64_t id)
 {
-	uint32_t id = vl_codes_id(scan->codes, row);
-	valori_hit hit = {.id = id};
+	uint64_t score = seeker->heap[0].score;
 
-	if (!is_allowed(scan, id))
+	if (*seeker->hits < scan->k)
 		return;
-	hit.score = vl_q16_l2(scan->state->env->kernels, query, vl_state_vector(scan->state, id), scan->codes->dim);
-	scan->compared++;
-	vl_hits_merge(heap, hits, scan->k, &hit, 1);
-	if (*hits == scan->k)
-		scan->reaches[q] = vl_codes_reach(scan->codes, heap[0].score, scan->residuals[q] + scan->bound);
+	seeker->is_strict = seeker->heap[0].id < id;
+	if (seeker->is_strict && score == 0)
+		seeker->reach = -1;
+	else
+		seeker->reach = (int32_t)vl_codes_reach(scan->codes, score - seeker->is_strict, seeker->residuals);
+}
+
+/* Lets the candidate at index sink below nearer ones. */
+static void sink(uint64_t *candidates, size_t count, size_t index)
+{
+	uint64_t candidate = candidates[index];
+
+	for (size_t child; (child = 2 * index + 1) < count; index = child) {
+		if (child + 1 < count && candidates[child + 1] < candidates[child])
+			child++;
+		if (candidates[child] >= candidate)
+			break;
+		candidates[index] = candidates[child];
+	}
+	candidates[index] = candidate;
+}
+
+/* Compares the candidates exactly, nearest first, as long as they are in reach. Returns how many were not allowed. */
+static size_t compare(struct scan *scan, struct seeker *seeker, size_t count, uint64_t id)
+{
+	uint64_t *candidates = scan->candidates;
+	size_t refused = 0;
+
+	for (size_t i = count / 2; i-- > 0;)
+		sink(candidates, count, i);
+	while (count > 0 && (int64_t)(candidates[0] >> 32) <= seeker->reach) {
+		uint32_t row = (uint32_t)candidates[0];
+		valori_hit hit = {.id = vl_codes_id(scan->codes, row)};
+
+		candidates[0] = candidates[--count];
+		sink(candidates, count, 0);
+		if (!is_allowed(scan, row)) {
+			refused++;
+			continue;
+		}
+		hit.score = vl_q16_l2(scan->state->env->kernels, seeker->query, vl_state_vector(scan->state, hit.id),
+				      scan->codes->dim);
+		scan->compared++;
+		vl_hits_merge(seeker->heap, seeker->hits, scan->k, &hit, 1);
+		set_reach(scan, seeker, id);
+	}
+	return refused;
+}
+
+/* Candidates are those of count distances, of rows numbers[i] or first + i, that are in reach. Returns how many. */
+static size_t collect(struct scan *scan, const uint32_t *distances, size_t count, const uint32_t *numbers,
+		      uint32_t first, int32_t reach)
+{
+	size_t found = 0, i = 0;
+
+	while (i < count) {
+		size_t end = i + GROUP;
+
+		if (end <= count) {
+			uint32_t is_far = UINT32_MAX;
+
+			/* reach - distance is negative when it is farther; mostly all are. */
+			for (size_t j = 0; j < GROUP; j++)
+				is_far &= (uint32_t)reach - distances[i + j];
+			if (is_far >> 31 != 0) {
+				i = end;
+				continue;
+			}
+		}
+		for (end = end < count ? end : count; i < end; i++)
+			if ((int32_t)distances[i] <= reach)
+				scan->candidates[found++] = (uint64_t)distances[i] << 32 |
+							    (numbers != NULL ? numbers[i] : first + (uint32_t)i);
+	}
+	return found;
+}
+
+/* count rows from first on, of which all may be hits; the filter has a word only about candidates. */
+static void scan_all(struct scan *scan, uint32_t first, size_t count)
+{
+	const struct vl_kernels *kernels = scan->state->env->kernels;
+	const uint8_t *rows = vl_codes_row(scan->codes, first);
+	uint64_t id = vl_codes_id(scan->codes, first);
+	size_t asked = 0, refused = 0;
+
+	if (scan->count == 1)
+		kernels->code_l2_rows(scan->query_codes, rows, count, scan->codes->stride, scan->distances);
+	else
+		kernels->code_l2_block(scan->query_codes, scan->count, rows, count, scan->codes->stride,
+				       scan->distances);
+	for (size_t q = 0; q < scan->count; q++) {
+		struct seeker *seeker = &scan->seekers[q];
+		size_t found;
+
+		if (!seeker->is_strict)
+			set_reach(scan, seeker, id);
+		found = collect(scan, scan->distances + q * count, count, NULL, first, seeker->reach);
+		asked += found;
+		refused += compare(scan, seeker, found, id);
+	}
+	scan->is_selective = refused > GROUP && refused > asked / 2;
+}
+
+/* The same where few may be hits: only the codes of these are looked at. */
+static void scan_allowed(struct scan *scan, uint32_t first, size_t count)
+{
+	const struct vl_codes *codes = scan->codes;
+	uint64_t id = vl_codes_id(codes, first);
+	size_t found = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		scan->allowed[found] = first + (uint32_t)i;
+		found += is_allowed(scan, first + (uint32_t)i);
+	}
+	scan->is_selective = found < count - count / 4;
+	for (size_t q = 0; q < scan->count && found > 0; q++) {
+		struct seeker *seeker = &scan->seekers[q];
+
+		if (!seeker->is_strict)
+			set_reach(scan, seeker, id);
+		scan->state->env->kernels->code_l2_gather(scan->query_codes + q * codes->stride, codes->rows.data,
+							  scan->allowed, found, codes->stride, scan->distances);
+		compare(scan, seeker, collect(scan, scan->distances, found, scan->allowed, 0, seeker->reach), id);
+	}
 }
 
 static uint64_t largest_bound(const struct vl_codes *codes, uint32_t first, uint32_t last)
@@ -481,16 +634,40 @@ static uint64_t largest_bound(const struct vl_codes *codes, uint32_t first, uint
 	return largest;
 }
 
+/* One pass over the rows for scan->count queries. */
+static void pass(struct scan *scan, const uint8_t *queries, valori_hit *heaps, size_t *hits, uint32_t first,
+		 uint32_t last, uint64_t bound)
+{
+	const struct vl_codes *codes = scan->codes;
+	size_t rows_max = CHUNK_SIZE / codes->stride, rows_most = scan->count == 1 ? CHUNK_ROWS : CHUNK_MANY;
+
+	rows_max = rows_max < VL_CODES_BLOCK ? VL_CODES_BLOCK : rows_max < rows_most ? rows_max : rows_most;
+	for (size_t q = 0; q < scan->count; q++) {
+		struct seeker *seeker = &scan->seekers[q];
+
+		*seeker = (struct seeker){
+			queries + q * codes->dim * 4, heaps + q * scan->k, &hits[q], 0, INT32_MAX, false};
+		seeker->residuals = bound + vl_codes_query(codes, seeker->query, scan->query_codes + q * codes->stride);
+	}
+	scan->is_selective = scan->filter->has_tag;
+	while (first < last) {
+		size_t count = last - first < rows_max ? last - first : rows_max;
+
+		(scan->is_selective ? scan_allowed : scan_all)(scan, first, count);
+		first += (uint32_t)count;
+	}
+}
+
 valori_code vl_codes_search(const struct vl_codes *codes, const struct vl_state *state, const uint8_t *queries,
 			    size_t count, size_t k, const struct vl_filter *filter, uint32_t first, uint32_t last,
 			    valori_hit *heaps, size_t *hits, uint64_t *compared, valori_error *error)
 {
-	const struct vl_kernels *kernels = state->env->kernels;
-	struct scan scan; /* large: not to be zeroed each time */
-	const size_t query_size = (size_t)4 * codes->dim;
+	const size_t most = count < QUERIES ? count : QUERIES, size = sizeof(struct scan) + most * codes->stride;
 	const uint8_t *name;
+	uint8_t *memory;
 	size_t name_size;
-	uint8_t *query_codes;
+	struct scan *scan;
+	uint64_t bound;
 	bool live;
 
 	if (state->flags & VL_STATE_NO_VECTORS)
@@ -499,41 +676,24 @@ valori_code vl_codes_search(const struct vl_codes *codes, const struct vl_state 
 	if (count == 0 || k == 0 || first >= last ||
 	    !vl_collection_get(state, filter->collection, &name, &name_size, &live) || !live)
 		return VALORI_OK;
-	query_codes = vl_alloc(codes->env, (size_t)QUERIES * codes->stride);
-	if (query_codes == NULL)
+	/* The codes of the queries come first: they are to be aligned. */
+	memory = vl_alloc(codes->env, size);
+	if (memory == NULL)
 		return vl_fail(error, VALORI_NO_MEMORY, "search: out of memory");
-	scan.codes = codes;
-	scan.state = state;
-	scan.filter = filter;
-	scan.k = k;
-	scan.compared = 0;
-	scan.bound = largest_bound(codes, first, last);
-	for (size_t q0 = 0; q0 < count; q0 += QUERIES) {
-		size_t part = count - q0 < QUERIES ? count - q0 : QUERIES;
-
-		for (size_t q = 0; q < part; q++) {
-			scan.residuals[q] =
-				vl_codes_query(codes, queries + (q0 + q) * query_size, query_codes + q * codes->stride);
-			scan.reaches[q] = hits[q0 + q] < k ? INT32_MAX
-							   : vl_codes_reach(codes, heaps[(q0 + q) * k].score,
-									    scan.residuals[q] + scan.bound);
-		}
-		for (uint32_t row = first; row < last; row += CHUNK) {
-			size_t rows = last - row < CHUNK ? last - row : CHUNK;
-
-			kernels->code_l2_block(query_codes, part, vl_codes_row(codes, row), rows, codes->stride,
-					       scan.distances);
-			for (size_t q = 0; q < part; q++)
-				for (size_t i = 0; i < rows; i++)
-					if (scan.distances[q * rows + i] <= scan.reaches[q])
-						compare(&scan, queries + (q0 + q) * query_size, q, row + (uint32_t)i,
-							heaps + (q0 + q) * k, &hits[q0 + q]);
-			if (last - row < CHUNK)
-				break;
-		}
+	scan = (struct scan *)(memory + most * codes->stride);
+	scan->codes = codes;
+	scan->state = state;
+	scan->filter = filter;
+	scan->k = k;
+	scan->query_codes = memory;
+	scan->compared = scan->record_first = scan->record_count = 0;
+	bound = largest_bound(codes, first, last);
+	for (size_t q = 0; q < count; q += scan->count) {
+		scan->count = count - q < QUERIES ? count - q : QUERIES;
+		pass(scan, queries + q * codes->dim * 4, heaps + q * k, hits + q, first, last, bound);
 	}
-	vl_release(codes->env, query_codes, (size_t)QUERIES * codes->stride);
 	if (compared != NULL)
-		*compared += scan.compared;
+		*compared += scan->compared;
+	vl_release(codes->env, memory, size);
 	return VALORI_OK;
 }

@@ -244,106 +244,149 @@ VNNI static inline c_sums vnni_add(c_sums sums, c_bytes x, c_bytes y)
 #include "kernels_code.h"
 
 /*
- * Many queries: |a - b|^2 = |a|^2 + |b|^2 - 2ab, all modulo 2^32, as one dot product for each pair. Sixteen rows are
- * turned, so that a vector holds the same four components of each, a lane a row: nothing is added across lanes then.
- * The instruction multiplies unsigned bytes with signed ones: the rows' are x - 128, and with s the sum of a query's
- * components ab = a(b - 128) + 128s.
+ * Many queries: |a - b|^2 = |a|^2 + |b|^2 - 2ab, all modulo 2^32, as one dot product for each pair. Rows are turned, so
+ * that a vector holds the same four components of sixteen of them, a lane a row: nothing is added across lanes then. A
+ * tile is two such sixteens, so that a query's components are fetched once for both. The instruction multiplies
+ * unsigned bytes with signed ones: the rows' are b - 128, and with s the sum of a query's components
+ * ab = a(b - 128) + 128s.
  */
-enum { TILE_ROWS = 16, TILE_SIZE = 512, TILE_QUERIES = 8, SOME_QUERIES = 32 };
+enum { TILE_ROWS = 32, TILE_SIZE = 256, TILE_QUERIES = 8, SOME_QUERIES = 32 };
 
-/* x^2 for each lane's four components: x(x - 128) + 2 * 64x. */
-VNNI VL_INLINE __m512i add_squares(__m512i sums, __m512i x)
+/* By hand: gcc copies the sum there and back around the intrinsic. */
+#define ADD_PRODUCTS(sum, x, y) __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(y))
+
+struct tile {
+	__m512i words[TILE_SIZE / 4][2];
+	__m512i squares[2]; /* of each row */
+};
+
+/* x^2 of all that a lane of some vectors holds: x(x - 128) + 2 * 64x. */
+struct squares {
+	__m512i shifted, by_64;
+};
+
+VNNI VL_INLINE void add_squares(struct squares *squares, __m512i x)
 {
-	__m512i by_64 = _mm512_dpbusd_epi32(_mm512_setzero_si512(), x, _mm512_set1_epi8(64));
-
-	sums = _mm512_dpbusd_epi32(sums, x, _mm512_xor_si512(x, _mm512_set1_epi8(-128)));
-	return _mm512_add_epi32(sums, _mm512_slli_epi32(by_64, 1));
+	squares->shifted = _mm512_dpbusd_epi32(squares->shifted, x, _mm512_xor_si512(x, _mm512_set1_epi8(-128)));
+	squares->by_64 = _mm512_dpbusd_epi32(squares->by_64, x, _mm512_set1_epi8(64));
 }
 
 /* x^2 - 256x of some bytes of a query: all that it adds to its distances beside the products. */
 VNNI static uint32_t query_part(const uint8_t *query, size_t size)
 {
-	__m512i sums = _mm512_setzero_si512(), by_64 = sums;
+	struct squares squares = {_mm512_setzero_si512(), _mm512_setzero_si512()};
 
-	for (size_t i = 0; i < size; i += 64) {
-		__m512i x = c_load(query + i);
-
-		sums = _mm512_dpbusd_epi32(sums, x, _mm512_xor_si512(x, _mm512_set1_epi8(-128)));
-		by_64 = _mm512_dpbusd_epi32(by_64, x, _mm512_set1_epi8(64));
-	}
-	return c_sum((c_sums)sums) - 2 * c_sum((c_sums)by_64);
+	for (size_t i = 0; i < size; i += 64)
+		add_squares(&squares, c_load(query + i));
+	return c_sum((c_sums)squares.shifted) - 2 * c_sum((c_sums)squares.by_64);
 }
 
-/* Turns size bytes of each row, less 128, and returns their squares. */
-VNNI static __m512i make_tile(const uint8_t *const rows[TILE_ROWS], size_t offset, size_t size, __m512i *tile)
+/* Half of a tile: size bytes of each of sixteen rows. The ones that come stride * TILE_ROWS later are asked for. */
+VNNI static void turn(const uint8_t *const rows[16], size_t size, size_t ahead, struct tile *tile, unsigned half)
 {
-	__m512i squares = _mm512_setzero_si512();
+	struct squares squares = {_mm512_setzero_si512(), _mm512_setzero_si512()};
 
-	for (size_t i = 0; i < size; i += 64, tile += 16) {
+	for (size_t i = 0; i < size; i += 64) {
 		__m512i part[16];
 
 		VL_UNROLL
-		for (unsigned r = 0; r < TILE_ROWS; r++)
-			part[r] = c_load(rows[r] + offset + i);
+		for (unsigned r = 0; r < 16; r++) {
+			part[r] = c_load(rows[r] + i);
+			__builtin_prefetch(rows[r] + i + ahead);
+		}
 		transpose16(part);
 		VL_UNROLL
 		for (unsigned w = 0; w < 16; w++) {
-			squares = add_squares(squares, part[w]);
-			tile[w] = _mm512_xor_si512(part[w], _mm512_set1_epi8(-128));
+			add_squares(&squares, part[w]);
+			tile->words[i / 4 + w][half] = _mm512_xor_si512(part[w], _mm512_set1_epi8(-128));
 		}
 	}
-	return squares;
+	tile->squares[half] = _mm512_add_epi32(squares.shifted, _mm512_slli_epi32(squares.by_64, 1));
 }
 
 /* The products of eight queries with the rows of a tile, from which 128 was taken. */
-VNNI VL_INLINE void tile_products(const uint8_t *const queries[TILE_QUERIES], size_t offset, size_t size,
-				  const __m512i *tile, __m512i out[TILE_QUERIES])
+VNNI VL_INLINE void tile_products(const uint8_t *const queries[TILE_QUERIES], size_t size, const struct tile *tile,
+				  __m512i out[TILE_QUERIES][2])
 {
+	__m512i sums[TILE_QUERIES][2];
+
 	VL_UNROLL
 	for (unsigned q = 0; q < TILE_QUERIES; q++)
-		out[q] = _mm512_setzero_si512();
-	for (size_t i = 0; i < size; i += 4, tile++) {
-		__m512i rows = *tile;
+		sums[q][0] = sums[q][1] = _mm512_setzero_si512();
+	for (size_t i = 0; i < size / 4; i++) {
+		__m512i low = tile->words[i][0], high = tile->words[i][1];
 
 		VL_UNROLL
 		for (unsigned q = 0; q < TILE_QUERIES; q++) {
+			__m512i query;
 			int word;
 
-			memcpy(&word, queries[q] + offset + i, 4);
-			out[q] = _mm512_dpbusd_epi32(out[q], _mm512_set1_epi32(word), rows);
+			memcpy(&word, queries[q] + 4 * i, 4);
+			query = _mm512_set1_epi32(word);
+			ADD_PRODUCTS(sums[q][0], query, low);
+			ADD_PRODUCTS(sums[q][1], query, high);
 		}
+	}
+	VL_UNROLL
+	for (unsigned q = 0; q < TILE_QUERIES; q++) {
+		out[q][0] = sums[q][0];
+		out[q][1] = sums[q][1];
 	}
 }
 
-/* Queries against the bytes of count <= 16 rows from offset on: out[q][...], a line of which has width words. */
-VNNI static void tile_distances(const uint8_t *queries, size_t queries_count, size_t stride,
-				const uint32_t *query_parts, const uint8_t *const rows[TILE_ROWS], size_t count,
-				size_t offset, size_t size, size_t width, uint32_t *out)
+/* Puts what a piece of the components adds to count distances. */
+VNNI VL_INLINE void put_distances(uint32_t *out, size_t count, bool is_first, __m512i squares, uint32_t query_part,
+				  __m512i products)
 {
-	__m512i tile[TILE_SIZE / 4], squares = make_tile(rows, offset, size, tile), products[TILE_QUERIES];
-	const __mmask16 mask = (__mmask16)((1u << count) - 1);
+	const __mmask16 mask = (__mmask16)(count < 16 ? (1u << count) - 1 : 0xffff);
+	__m512i sum = _mm512_add_epi32(squares, _mm512_set1_epi32((int)query_part));
 
+	sum = _mm512_sub_epi32(sum, _mm512_slli_epi32(products, 1));
+	if (!is_first)
+		sum = _mm512_add_epi32(sum, _mm512_maskz_loadu_epi32(mask, out));
+	_mm512_mask_storeu_epi32(out, mask, sum);
+}
+
+/*
+ * A piece of the components of some queries, size bytes from offset on, and count <= TILE_ROWS rows. A line of out has
+ * width words.
+ */
+VNNI static void tile_distances(const uint8_t *queries, size_t queries_count, const uint32_t *query_parts,
+				const uint8_t *rows, size_t count, size_t stride, size_t offset, size_t size,
+				size_t width, uint32_t *out)
+{
+	struct tile tile;
+	__m512i products[TILE_QUERIES][2];
+
+	for (unsigned half = 0; half < 2; half++) {
+		const uint8_t *group[16];
+
+		for (size_t r = 0; r < 16; r++)
+			group[r] = rows + offset + (16 * half + r < count ? 16 * half + r : 0) * stride;
+		turn(group, size, TILE_ROWS * stride, &tile, half);
+	}
 	for (size_t first = 0; first < queries_count; first += TILE_QUERIES) {
 		size_t some = queries_count - first < TILE_QUERIES ? queries_count - first : TILE_QUERIES;
 		const uint8_t *group[TILE_QUERIES];
 
 		for (size_t q = 0; q < TILE_QUERIES; q++)
-			group[q] = queries + (first + (q < some ? q : 0)) * stride;
-		tile_products(group, offset, size, tile, products);
+			group[q] = queries + (first + (q < some ? q : 0)) * stride + offset;
+		tile_products(group, size, &tile, products);
 		for (size_t q = 0; q < some; q++) {
 			uint32_t *line = out + (first + q) * width;
-			__m512i before = offset == 0 ? _mm512_setzero_si512() : _mm512_maskz_loadu_epi32(mask, line);
-			__m512i sum = _mm512_add_epi32(squares, _mm512_set1_epi32((int)query_parts[first + q]));
 
-			sum = _mm512_sub_epi32(sum, _mm512_slli_epi32(products[q], 1));
-			_mm512_mask_storeu_epi32(line, mask, _mm512_add_epi32(before, sum));
+			put_distances(line, count, offset == 0, tile.squares[0], query_parts[first + q],
+				      products[q][0]);
+			if (count > 16)
+				put_distances(line + 16, count - 16, offset == 0, tile.squares[1],
+					      query_parts[first + q], products[q][1]);
 		}
 	}
 }
 
 /* A piece of the components after the other, so that a tile and the queries stay in the nearest cache. */
 VNNI static void vnni_many(const uint8_t *queries, size_t queries_count, const uint8_t *rows, size_t count,
-			   size_t stride, uint32_t *out)
+			    size_t stride, uint32_t *out)
 {
 	uint32_t parts[SOME_QUERIES];
 
@@ -352,15 +395,10 @@ VNNI static void vnni_many(const uint8_t *queries, size_t queries_count, const u
 
 		for (size_t q = 0; q < queries_count; q++)
 			parts[q] = query_part(queries + q * stride + offset, size);
-		for (size_t i = 0; i < count; i += TILE_ROWS) {
-			size_t some = count - i < TILE_ROWS ? count - i : TILE_ROWS;
-			const uint8_t *group[TILE_ROWS];
-
-			for (size_t r = 0; r < TILE_ROWS; r++)
-				group[r] = rows + (i + (r < some ? r : 0)) * stride;
-			tile_distances(queries, queries_count, stride, parts, group, some, offset, size, count,
+		for (size_t i = 0; i < count; i += TILE_ROWS)
+			tile_distances(queries, queries_count, parts, rows + i * stride,
+				       count - i < TILE_ROWS ? count - i : TILE_ROWS, stride, offset, size, count,
 				       out + i);
-		}
 	}
 }
 

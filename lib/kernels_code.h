@@ -13,33 +13,34 @@
  */
 #ifdef C_BYTES
 
-C_TARGET static uint32_t C_NAME(code_l2)(const uint8_t *a, const uint8_t *b, size_t stride)
+/* The sums of a row, in lanes. */
+C_TARGET VL_INLINE c_sums C_NAME(row)(const uint8_t *query, const uint8_t *row, size_t stride)
 {
 	c_sums first = {0}, second = {0};
+	size_t i = 0;
 
-	for (size_t i = 0; i < stride; i += 64) {
-		VL_UNROLL
-		for (unsigned j = 0; j < 64; j += 2 * C_BYTES) {
-			first = C_NAME(add)(first, c_load(a + i + j), c_load(b + i + j));
-			if (C_BYTES < 64)
-				second = C_NAME(add)(second, c_load(a + i + j + C_BYTES), c_load(b + i + j + C_BYTES));
-		}
+	for (; i + 2 * C_BYTES <= stride; i += 2 * C_BYTES) {
+		first = C_NAME(add)(first, c_load(query + i), c_load(row + i));
+		second = C_NAME(add)(second, c_load(query + i + C_BYTES), c_load(row + i + C_BYTES));
 	}
-	return c_sum(first + second);
+	if (i < stride)
+		first = C_NAME(add)(first, c_load(query + i), c_load(row + i));
+	return first + second;
 }
 
-/* Four rows share the loads of the query and the additions across lanes. */
+C_TARGET static uint32_t C_NAME(code_l2)(const uint8_t *a, const uint8_t *b, size_t stride)
+{
+	return c_sum(C_NAME(row)(a, b, stride));
+}
+
+/* Four rows share the additions across lanes. One is read after the other, as memory likes it. */
 C_TARGET VL_INLINE void C_NAME(four)(const uint8_t *query, const uint8_t *const rows[4], size_t stride, uint32_t out[4])
 {
-	c_sums sums[4] = {{0}, {0}, {0}, {0}};
+	c_sums sums[4];
 
-	for (size_t i = 0; i < stride; i += C_BYTES) {
-		c_bytes x = c_load(query + i);
-
-		VL_UNROLL
-		for (unsigned r = 0; r < 4; r++)
-			sums[r] = C_NAME(add)(sums[r], x, c_load(rows[r] + i));
-	}
+	VL_UNROLL
+	for (unsigned r = 0; r < 4; r++)
+		sums[r] = C_NAME(row)(query, rows[r], stride);
 	c_sum4(sums, out);
 }
 
