@@ -18,30 +18,18 @@
 
 #include "codes.h"
 #include "cpu.h"
+#include "host.h"
 #include "q16.h"
 
 enum { TURNS = 7, QUERIES = 256, MANY = 128, CENTRES = 2000, K = 10, INNER = 24 };
 
-static struct vl_env env;
+static const struct vl_env *env; /* also of the f32 rows: equal pages for all */
 static struct vl_state state;
 static struct vl_codes codes;
 static size_t records = 1000000, dim = 128, queries_count;
 static float *rows, *queries;
 static uint8_t *raw_queries;
 static volatile float nearest;
-
-static void *take(void *context, size_t size)
-{
-	(void)context;
-	return aligned_alloc(64, (size + 63) & ~(size_t)63);
-}
-
-static void give_back(void *context, void *memory, size_t size)
-{
-	(void)context;
-	(void)size;
-	free(memory);
-}
 
 static double cpu(void)
 {
@@ -125,7 +113,7 @@ static void generate(void)
 {
 	float *centres = malloc(sizeof(float) * CENTRES * (dim + INNER * dim));
 
-	rows = aligned_alloc(64, (records * dim * sizeof(float) + 63) & ~(size_t)63);
+	rows = vl_alloc(env, records * dim * sizeof(float));
 	queries_count = QUERIES;
 	queries = malloc(queries_count * dim * sizeof(float));
 	if (centres == NULL || rows == NULL || queries == NULL)
@@ -163,7 +151,7 @@ static float *read_vectors(const char *folder, const char *name, size_t most, si
 		if (out == NULL) {
 			dim = width;
 			row = malloc(dim * 4);
-			out = aligned_alloc(64, (most * dim * sizeof(float) + 63) & ~(size_t)63);
+			out = vl_alloc(env, most * dim * sizeof(float));
 		}
 		if (width != dim || row == NULL || out == NULL || fread(row, (size_t)size, dim, file) != dim)
 			fail("not vectors of one dimension");
@@ -186,17 +174,14 @@ static void build(void)
 	bool settled;
 	double start;
 
-	env = (struct vl_env){.alloc = take, .release = give_back, .kernels = vl_cpu_kernels(getenv("VALORI_CPU"))};
-	if (env.kernels == NULL)
-		env.kernels = vl_cpu_kernels(NULL);
-	must(vl_pool_new(&env, &pool, &error), &error);
+	must(vl_pool_new(env, &pool, &error), &error);
 	must(vl_state_init(&state, pool, (uint32_t)dim, 0, &error), &error);
-	vl_codes_init(&codes, &env, (uint32_t)dim);
+	vl_codes_init(&codes, env, (uint32_t)dim);
 	for (size_t i = 0; i < records; i++) {
 		struct vl_event event = {
 			.type = VALORI_EVENT_INSERT, .id = i, .vector = raw, .metadata_size = VL_ABSENT};
 
-		if (vl_q16_accept_f32(env.kernels, (const uint8_t *)(rows + i * dim), dim, raw, &component) !=
+		if (vl_q16_accept_f32(env->kernels, (const uint8_t *)(rows + i * dim), dim, raw, &component) !=
 		    VL_Q16_OK)
 			fail("a vector is out of range");
 		must(vl_state_apply(&state, &event, &error), &error);
@@ -211,7 +196,7 @@ static void build(void)
 	report("step", codes.quantiser.step, "raw units");
 	raw_queries = malloc(queries_count * dim * 4);
 	for (size_t i = 0; i < queries_count; i++)
-		vl_q16_accept_f32(env.kernels, (const uint8_t *)(queries + i * dim), dim, raw_queries + i * dim * 4,
+		vl_q16_accept_f32(env->kernels, (const uint8_t *)(queries + i * dim), dim, raw_queries + i * dim * 4,
 				  &component);
 	free(raw);
 }
@@ -343,6 +328,7 @@ int main(int argc, char **argv)
 	double f32[TURNS], exact[TURNS], single[TURNS], eight[TURNS], many[TURNS];
 	uint64_t singly = 0;
 
+	env = vl_host_env();
 	if (argc > 2 && strcmp(argv[1], "--data") == 0) {
 		rows = read_vectors(argv[2], "base", argc > 3 ? strtoull(argv[3], NULL, 10) : 1000000, &records);
 		queries = read_vectors(argv[2], "query", QUERIES, &queries_count);

@@ -431,8 +431,8 @@ valori_code vl_codes_append(struct vl_codes *codes, const struct vl_state *state
 
 /*
  * A chunk of rows at a time: the distances of its codes to all queries of a pass, then for each query what is not
- * excluded, nearest code first, which makes the best of early thresholds. Exact distances are taken at once: the heap is
- * always that of the records looked at so far, and nothing waits in a list that might be full.
+ * excluded, nearest code first, which makes the best of early thresholds. Exact distances are taken at once: the heap
+ * is always that of the records looked at so far, and nothing waits in a list that might be full.
  */
 enum {
 	QUERIES = 64,     /* of a pass */
