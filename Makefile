@@ -21,11 +21,12 @@ COMMON = -std=c11 $(CFLAGS) $(WARNINGS) $(WERROR) -ffile-prefix-map=$(CURDIR)=. 
 HOSTED = $(COMMON) -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 -pthread -fPIC -fvisibility=hidden
 
 LIB_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard lib/*.c)))
-# valori-serve needs civetweb; the others need nothing.
-TOOL_SOURCES := $(sort $(filter-out $(if $(CIVETWEB_LIBS),,cmd/valori-serve.c),$(wildcard cmd/valori-*.c)))
+# valori-serve needs civetweb and libsodium; the others need nothing.
+NET := $(if $(CIVETWEB_LIBS),$(SODIUM_LIBS))
+TOOL_SOURCES := $(sort $(filter-out $(if $(NET),,cmd/valori-serve.c),$(wildcard cmd/valori-*.c)))
 TOOLS := $(patsubst cmd/%.c,$(BUILD)/%,$(TOOL_SOURCES))
 SHARED_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(filter-out cmd/valori-%,$(wildcard cmd/*.c)) \
-	$(if $(CIVETWEB_LIBS),$(wildcard lib/net/*.c))))
+	$(if $(NET),$(wildcard lib/net/*.c))))
 
 STATIC := $(BUILD)/libvalori.a
 SONAME := libvalori.so.$(MAJOR)

@@ -41,6 +41,10 @@ struct node {
 	sem_t work; /* config.threads requests do something at once; the others wait */
 	uint8_t token_digest[64]; /* not the token: its length must not show */
 	pthread_mutex_t snapshots; /* one snapshot is written at a time */
+	/* Whoever uses store holds it to read; a restore, which puts another one there, to write. */
+	pthread_rwlock_t swap;
+	const char *restored_from; /* a snapshot to open instead of config.snapshot, when there is no log */
+	atomic_ullong nodes_reserved, edges_reserved; /* by requests that are about to make them */
 	uint64_t began_ns;
 	char persistence[16]; /* "event_log", "snapshot", "none" */
 	struct histogram request_seconds, commit_seconds, batch_seconds, replay_seconds, search_seconds;
@@ -63,6 +67,11 @@ struct exchange {
 	size_t reply_size;
 	struct tool_json json;
 };
+
+/* Opens the store that the configuration names, or makes it. valori-serve.c. */
+valori_code serve_open(struct node *node, valori_error *error);
+/* Writes the snapshot (path NULL: where it is kept, if anywhere). serve_snapshot.c. */
+valori_code serve_save(struct node *node, const char *path, valori_snapshot_info *out, valori_error *error);
 
 /* serve_routes.c: for both servers; context is the node. */
 void serve_answer(void *context, struct http_request *request);
@@ -103,6 +112,13 @@ void fail_with(struct exchange *x, int status, const char *code, const char *for
  * seen before gives the ids of then.
  */
 bool serve_commit(struct exchange *x, valori_batch *batch, valori_receipt *out, uint64_t *out_ids);
+/* The same for one op. */
+bool serve_commit_one(struct exchange *x, const valori_op *op, valori_receipt *out, uint64_t *out_id);
+/* The same, answered with {"success": true}. */
+void serve_commit_success(struct exchange *x, const valori_op *op);
+/* Room for so many more nodes and edges, to be given back behind the commit. false: answered with 507. */
+bool serve_reserve(struct exchange *x, uint64_t nodes, uint64_t edges);
+void serve_unreserve(struct exchange *x, uint64_t nodes, uint64_t edges);
 /* The collection with a name (NULL: default). false: answered with status. */
 bool serve_collection(struct exchange *x, const char *name, size_t size, int status, uint32_t *out);
 /* A score as a JSON number, exact in nine places, and raw_score as text. */
@@ -111,6 +127,11 @@ void reply_score(struct tool_json *json, uint64_t score);
 void reply_vector(struct exchange *x, struct tool_json *json, const char *name, uint64_t id);
 /* Metadata: JSON as it stands when it is JSON, else a string, else base64 under NAME_base64; null. */
 void reply_metadata(struct tool_json *json, const char *name, const uint8_t *bytes, size_t size);
+
+/* Member metadata of a memory: the meta value of its name "rec:N", or else the record's own. */
+void reply_memory(struct exchange *x, struct tool_json *json, uint64_t record);
+/* Members nodes and edges: what is within depth edges of the roots, breadth first. false: answered. */
+bool reply_subgraph(struct exchange *x, struct tool_json *json, const uint64_t *roots, size_t count, uint64_t depth);
 
 /* ---- the routes, by file ---- */
 
@@ -121,6 +142,16 @@ serve_route route_health, route_metrics, route_version, route_openapi;
 /* serve_records.c */
 serve_route route_insert, route_batch_insert, route_record, route_record_metadata, route_delete, route_soft_delete;
 /* serve_search.c */
-serve_route route_search;
+serve_route route_search, route_memory_search, route_graphrag;
+/* serve_graph.c */
+serve_route route_node_create, route_node, route_node_delete, route_nodes, route_edge_create, route_edge_delete,
+	route_edges, route_subgraph;
+/* serve_memory.c */
+serve_route route_memory_upsert, route_meta_set, route_meta_get, route_consolidate, route_contradict;
+/* serve_snapshot.c */
+serve_route route_snapshot_save, route_snapshot_download, route_snapshot_upload, route_snapshot_restore;
+/* serve_proof.c */
+serve_route route_proof_state, route_proof_event_log, route_replication_state, route_timeline, route_namespace_create,
+	route_namespaces, route_namespace_drop;
 
 #endif

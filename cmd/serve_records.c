@@ -58,25 +58,6 @@ void reply_metadata(struct tool_json *json, const char *name, const uint8_t *byt
 
 /* ---- insert ---- */
 
-/* A batch of one op, committed; the id of what it made. */
-static bool commit_one(struct exchange *x, const valori_op *op, valori_receipt *out, uint64_t *out_id)
-{
-	valori_batch *batch;
-	valori_error error;
-	bool done = false;
-
-	if (valori_batch_new(x->node->config.dim, &batch, &error) != VALORI_OK) {
-		fail(x, &error);
-		return false;
-	}
-	if (valori_batch_add(batch, op, &error) != VALORI_OK)
-		fail(x, &error);
-	else
-		done = serve_commit(x, batch, out, out_id);
-	valori_batch_free(batch);
-	return done;
-}
-
 static void take_request(valori_op *op, const struct body_request *request)
 {
 	if (!request->is_there)
@@ -120,7 +101,7 @@ void route_insert(struct exchange *x)
 	op.metadata = (const uint8_t *)metadata.text;
 	op.metadata_size = (uint32_t)metadata.size;
 	take_request(&op, &request);
-	if (!commit_one(x, &op, &receipt, &id) || (json = reply_begin(x)) == NULL)
+	if (!serve_commit_one(x, &op, &receipt, &id) || (json = reply_begin(x)) == NULL)
 		return;
 	tool_json_u64(json, "id", id);
 	tool_json_object(json, "receipt");
@@ -247,7 +228,7 @@ void route_record_metadata(struct exchange *x)
 	}
 	op.metadata = (const uint8_t *)text.text;
 	op.metadata_size = (uint32_t)text.size;
-	if (!commit_one(x, &op, NULL, NULL) || (json = reply_begin(x)) == NULL)
+	if (!serve_commit_one(x, &op, NULL, NULL) || (json = reply_begin(x)) == NULL)
 		return;
 	tool_json_bool(json, "ok", true);
 	tool_json_u64(json, "id", x->id);
@@ -265,17 +246,13 @@ static void remove_record(struct exchange *x, valori_op_kind kind)
 		{"request_id", BODY_REQUEST, false, &request},
 	};
 	valori_op op = {.kind = kind, .target = {.kind = VALORI_REF_ID}};
-	struct tool_json *json;
 
 	if (!body_read(x, members, sizeof(members) / sizeof(members[0])) ||
 	    !serve_collection(x, collection.text, collection.size, 404, &op.collection))
 		return;
 	op.target.id = id.value;
 	take_request(&op, &request);
-	if (!commit_one(x, &op, NULL, NULL) || (json = reply_begin(x)) == NULL)
-		return;
-	tool_json_bool(json, "success", true);
-	reply_send(x, 200);
+	serve_commit_success(x, &op);
 }
 
 void route_delete(struct exchange *x)

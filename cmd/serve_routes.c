@@ -11,7 +11,8 @@ enum {
 	OPEN = 1,  /* no token is asked for */
 	LIGHT = 2, /* does not wait for a turn to work: answers while all workers are busy */
 	ADMIN = 4, /* on the small server, too */
-	LEGACY = 8 /* also without /v1 */
+	LEGACY = 8, /* also without /v1 */
+	STREAM = 16 /* reads its body, or writes its answer, at the client's speed: takes no turn to work */
 };
 
 struct route {
@@ -32,6 +33,34 @@ static const struct route routes[] = {
 	{"PATCH", "/v1/records/:id/metadata", route_record_metadata, LEGACY, "Replaces a record's metadata"},
 	{"POST", "/v1/delete", route_delete, 0, "Deletes a record for good"},
 	{"POST", "/v1/soft-delete", route_soft_delete, 0, "Hides a record"},
+	{"POST", "/v1/graph/node", route_node_create, LEGACY, "Makes a graph node"},
+	{"GET", "/v1/graph/node/:id", route_node, LEGACY, "One graph node"},
+	{"DELETE", "/v1/graph/node/:id", route_node_delete, LEGACY, "Deletes a graph node and its edges"},
+	{"GET", "/v1/graph/nodes", route_nodes, LEGACY, "Graph nodes by collection and kind"},
+	{"POST", "/v1/graph/edge", route_edge_create, LEGACY, "Makes a graph edge"},
+	{"DELETE", "/v1/graph/edge/:id", route_edge_delete, LEGACY, "Deletes a graph edge"},
+	{"GET", "/v1/graph/edges/:id", route_edges, LEGACY, "The edges that leave a node"},
+	{"GET", "/v1/graph/subgraph", route_subgraph, LEGACY, "What is near a node in the graph"},
+	{"POST", "/v1/graphrag", route_graphrag, LEGACY, "The k nearest records and what hangs together with them"},
+	{"POST", "/v1/memory/upsert_vector", route_memory_upsert, 0, "A record, its chunk node and its document, at once"},
+	{"POST", "/v1/memory/upsert", route_memory_upsert, 0, "A record, its chunk node and its document, at once"},
+	{"POST", "/v1/memory/search_vector", route_memory_search, 0, "The k nearest memories, with metadata"},
+	{"POST", "/v1/memory/search", route_memory_search, 0, "The k nearest memories, with metadata"},
+	{"POST", "/v1/memory/meta/set", route_meta_set, 0, "Sets a meta value"},
+	{"GET", "/v1/memory/meta/get", route_meta_get, 0, "A meta value, or null"},
+	{"POST", "/v1/memory/consolidate", route_consolidate, 0, "A record takes the place of an older one"},
+	{"POST", "/v1/memory/contradict", route_contradict, 0, "Compares two records; notes that they contradict"},
+	{"GET", "/v1/proof/state", route_proof_state, LIGHT, "State root, height and history"},
+	{"GET", "/v1/proof/event-log", route_proof_event_log, LIGHT, "Root and size of the event log"},
+	{"GET", "/v1/replication/state", route_replication_state, LIGHT, "What this node is in a replication"},
+	{"GET", "/v1/timeline", route_timeline, LEGACY | STREAM, "All events, or those of a time"},
+	{"POST", "/v1/namespaces", route_namespace_create, 0, "Makes a collection"},
+	{"GET", "/v1/namespaces", route_namespaces, 0, "The collections"},
+	{"DELETE", "/v1/namespaces/:name", route_namespace_drop, 0, "Drops a collection and what it holds"},
+	{"POST", "/v1/snapshot/save", route_snapshot_save, 0, "Writes the snapshot"},
+	{"GET", "/v1/snapshot/download", route_snapshot_download, STREAM, "A snapshot of now"},
+	{"POST", "/v1/snapshot/upload", route_snapshot_upload, STREAM, "Begins anew from the snapshot in the body"},
+	{"POST", "/v1/snapshot/restore", route_snapshot_restore, 0, "Begins anew from a snapshot that is kept here"},
 	{"GET", "/health", route_health, OPEN | LIGHT | ADMIN, "State and fill of the node"},
 	{"GET", "/metrics", route_metrics, OPEN | LIGHT | ADMIN, "Figures for Prometheus"},
 	{"GET", "/v1/version", route_version, LEGACY | LIGHT, "The version of the node, as text"},
@@ -308,8 +337,11 @@ static void answer(struct node *node, struct http_request *request, bool is_admi
 	struct exchange x = {.node = node, .http = request};
 	bool is_path_known;
 
+	pthread_rwlock_rdlock(&node->swap);
 	x.route = find(&x, &is_path_known);
 	if (request->status != 0) {
+	} else if (node->store == NULL) {
+		fail_with(&x, 503, "io", "the store could not be opened again after a restore: restart the node");
 	} else if (is_admin && (x.route == NULL || !(x.route->flags & ADMIN))) {
 		fail_with(&x, 404, "not_found", "%s: only /health and /metrics are here", request->path);
 	} else if ((x.route == NULL || !(x.route->flags & OPEN)) && !is_allowed(&x)) {
@@ -319,7 +351,7 @@ static void answer(struct node *node, struct http_request *request, bool is_admi
 		fail_with(&x, 405, "invalid", "%s: not with %s", request->path, request->method);
 	} else if (x.route == NULL) {
 		fail_with(&x, 404, "not_found", "%s: no such thing here; /openapi.json lists what there is", request->path);
-	} else if (x.route->flags & LIGHT) {
+	} else if (x.route->flags & (LIGHT | STREAM)) {
 		x.route->answer(&x);
 	} else {
 		/* The body comes at its sender's speed: nobody waits for it with a turn to work in his hand. */
@@ -330,6 +362,7 @@ static void answer(struct node *node, struct http_request *request, bool is_admi
 		}
 	}
 	release(&x);
+	pthread_rwlock_unlock(&node->swap);
 }
 
 void serve_answer(void *context, struct http_request *request)

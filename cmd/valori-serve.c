@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { DIM = 16 }; /* of a new store, when nobody says */
+
 static struct node node;
 
 /* ---- what the node says ---- */
@@ -91,27 +93,35 @@ static int health_check(const char *bind)
 
 /* ---- starting and stopping ---- */
 
-static int open_store(void)
+valori_code serve_open(struct node *own, valori_error *error)
 {
-	struct serve_config *config = &node.config;
+	const struct serve_config *config = &own->config;
 	valori_options options = VALORI_OPTIONS_INIT;
-	valori_info info = {.size = sizeof(info)};
-	valori_error error;
-	uint64_t began = http_now_ns();
-	uint32_t wanted = config->dim;
+	valori_code code;
 
 	options.flags = VALORI_WRITE | VALORI_CREATE;
 	options.log = config->log;
-	options.snapshot = config->snapshot;
+	options.snapshot = own->restored_from != NULL ? own->restored_from : config->snapshot;
 	options.archive = config->archive;
 	options.sync = config->sync;
 	options.records_max = config->records_max;
-	options.dim = wanted;
-	if (valori_open(&options, &node.store, &error) != VALORI_OK && wanted == 0 && error.code == VALORI_INVALID) {
-		options.dim = 16; /* a new store: the dimension of the first version's manual */
-		valori_open(&options, &node.store, &error);
+	options.dim = config->dim;
+	code = valori_open(&options, &own->store, error);
+	if (code == VALORI_INVALID && config->dim == 0) {
+		options.dim = DIM; /* there is no store yet */
+		code = valori_open(&options, &own->store, error);
 	}
-	if (node.store == NULL)
+	return code;
+}
+
+static int open_store(void)
+{
+	struct serve_config *config = &node.config;
+	valori_info info = {.size = sizeof(info)};
+	valori_error error;
+	uint64_t began = http_now_ns();
+
+	if (serve_open(&node, &error) != VALORI_OK)
 		return tool_fail_open(config->log != NULL ? config->log : "the store", &error);
 	if (valori_get_info(node.store, &info, &error) != VALORI_OK)
 		return tool_fail(&error);
@@ -153,12 +163,34 @@ static int start(void)
 	return TOOL_OK;
 }
 
+/* Waits for the signal to stop, and writes the snapshot as often as it is due. */
+static void run(const sigset_t *ends)
+{
+	uint64_t interval = node.config.snapshot_interval;
+	struct timespec pause = {.tv_sec = (time_t)interval};
+	valori_snapshot_info info;
+	valori_error error;
+
+	while (sigtimedwait(ends, NULL, interval > 0 ? &pause : NULL) < 0) {
+		if (errno != EAGAIN)
+			continue;
+		pthread_rwlock_rdlock(&node.swap);
+		if (node.store != NULL && serve_save(&node, NULL, &info, &error) != VALORI_OK)
+			say("snapshot", error.message);
+		pthread_rwlock_unlock(&node.swap);
+	}
+}
+
 static int stop(int status)
 {
+	valori_snapshot_info info;
 	valori_error error;
 
 	http_stop(node.server);
 	http_stop(node.admin);
+	if (node.server != NULL && node.store != NULL && node.config.snapshot != NULL &&
+	    serve_save(&node, NULL, &info, &error) != VALORI_OK)
+		status = tool_fail(&error);
 	if (valori_close(node.store, &error) != VALORI_OK && status == TOOL_OK)
 		status = tool_fail(&error);
 	return status;
@@ -167,7 +199,7 @@ static int stop(int status)
 int main(int argc, char **argv)
 {
 	sigset_t ends;
-	int status, signal_number;
+	int status;
 
 	serve_configure(argc, argv, &node.config);
 	if (node.config.health_check)
@@ -182,6 +214,7 @@ int main(int argc, char **argv)
 	pthread_sigmask(SIG_BLOCK, &ends, NULL);
 	sem_init(&node.work, 0, node.config.threads);
 	pthread_mutex_init(&node.snapshots, NULL);
+	pthread_rwlock_init(&node.swap, NULL);
 	if (node.config.token != NULL)
 		crypto_generichash(node.token_digest, sizeof(node.token_digest),
 				   (const unsigned char *)node.config.token, strlen(node.config.token), NULL, 0);
@@ -189,6 +222,6 @@ int main(int argc, char **argv)
 	if (status == TOOL_OK)
 		status = start();
 	if (status == TOOL_OK)
-		sigwait(&ends, &signal_number);
+		run(&ends);
 	return tool_finish(stop(status));
 }

@@ -210,11 +210,12 @@ valori_code valori_record_get(const valori_view *view, uint64_t id, valori_recor
 
 	if (!vl_record_get(state_of(view), id, &record))
 		return not_found(error, "record", id);
-	*out = (valori_record){.id = id, .status = record.status};
+	*out = (valori_record){.id = id, .status = record.status, .node = VALORI_NONE};
 	if (record.status == VALORI_DELETED)
 		return VALORI_OK;
 	out->tag = record.tag;
 	out->collection = record.collection;
+	out->node = record.node;
 	if (record.key_size > 0) {
 		out->key = (const char *)record.key;
 		out->key_size = record.key_size;

@@ -382,6 +382,7 @@ typedef struct valori_record {
 	const uint8_t *metadata; /* borrowed from the view; NULL: absent */
 	uint32_t key_size;
 	uint32_t metadata_size;
+	uint64_t node; /* the first one that names it, or VALORI_NONE */
 } valori_record;
 
 /* OK; NOT_FOUND when id was never given out. [read] */

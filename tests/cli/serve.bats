@@ -94,3 +94,120 @@ load serve
 	[ "$(code)" = 503 ]
 	[ "$(jq -r .status answer)" = full ]
 }
+
+@test "nodes and edges: made, read, listed, walked, deleted with what hangs on them" {
+	node -d 2
+	ask POST /v1/records '{"values":[1,2]}'
+	[ "$(ask POST /v1/graph/node '{"kind":2}' | jq .node_id)" = 0 ]
+	[ "$(ask POST /graph/node '{"kind":3,"record_id":0}' | jq .node_id)" = 1 ]
+	ask POST /v1/graph/node '{"kind":3,"record_id":9}'
+	[ "$(code)" = 404 ]
+	[ "$(ask POST /v1/graph/edge '{"from":0,"to":1,"kind":1}' | jq .edge_id)" = 0 ]
+	[ "$(ask GET /v1/graph/node/1 | jq -c .)" = '{"kind":3,"record_id":0,"namespace_id":0}' ]
+	[ "$(ask GET '/v1/graph/nodes?kind=3' | jq -c '[.count,.nodes[0].node_id]')" = '[1,1]' ]
+	[ "$(ask GET /v1/graph/edges/0 | jq -c .edges)" = '[{"edge_id":0,"to_node":1,"kind":1}]' ]
+	[ "$(ask GET '/v1/graph/subgraph?root=0&depth=2' | jq -c '[[.nodes[].id],[.edges[].id]]')" = '[[0,1],[0]]' ]
+	[ "$(ask POST /v1/graphrag '{"query_vector":[1,2],"k":1}' | jq -c '[.hits[0].node_id,.seed_nodes]')" = '[1,[1]]' ]
+	[ "$(ask DELETE /v1/graph/node/1 | jq .success)" = true ]
+	[ "$(ask GET /v1/graph/edges/0 | jq -c .edges)" = '[]' ]
+	ask GET /v1/graph/node/1
+	[ "$(code)" = 404 ]
+}
+
+@test "a memory is one commit: record, chunk, document; none of it when there is no room" {
+	node -l db -d 2 --nodes-max=3
+	[ "$(ask POST /v1/memory/upsert_vector '{"vector":[1,2],"metadata":{"t":"x"}}' | jq -c .)" = \
+		'{"memory_id":"rec:0","record_id":0,"document_node_id":1,"chunk_node_id":0}' ] ||
+		[ "$(jq -c '[.memory_id,.record_id]' answer)" = '["rec:0",0]' ]
+	[ "$(ask GET /v1/proof/state | jq .commits)" = 1 ]
+	document=$(ask POST /v1/memory/upsert '{"vector":[2,2],"attach_to_document_node":1}' | jq .document_node_id)
+	[ "$document" = 1 ]
+	ask POST /v1/memory/upsert '{"vector":[2,3]}'
+	[ "$(code)" = 507 ]
+	[ "$(ask GET /health | jq -c '[.records.live,.nodes.live,.edges.live]')" = '[2,3,2]' ]
+	[ "$(ask POST /v1/memory/search '{"query_vector":[1,2],"k":1}' | jq -c '.results[0].metadata')" = '{"t":"x"}' ]
+	ask POST /v1/memory/meta/set '{"target_id":"rec:0","metadata":[1]}'
+	[ "$(ask GET '/v1/memory/meta/get?target_id=rec:0' | jq -c .metadata)" = '[1]' ]
+	ask POST /v1/memory/meta/set '{"key":"title","value":"a \u00e9"}'
+	[ "$(ask GET '/v1/memory/meta/get?key=title' | jq -r .metadata)" = 'a é' ]
+	[ "$(ask GET '/v1/memory/meta/get?key=none' | jq -c '[.target_id,.metadata]')" = '["none",null]' ]
+}
+
+@test "what supersedes and what contradicts" {
+	node -d 2
+	ask POST /v1/vectors/batch-insert '{"batch":[[1,0],[0,1],[2,0.1]]}'
+	[ "$(ask POST /v1/memory/contradict '{"record_a":0,"record_b":2}' | jq -c '[.contradicts,.edge_id]')" = '[true,0]' ]
+	[ "$(jq .similarity answer)" = 0.998752186 ]
+	[ "$(ask POST /v1/memory/contradict '{"record_a":0,"record_b":1}' | jq -c '[.contradicts,.similarity]')" = '[false,0]' ]
+	[ "$(ask POST /v1/memory/consolidate '{"old_record_id":0,"new_vector":[1,1]}' | jq .new_record_id)" = 3 ]
+	[ "$(ask POST /v1/search '{"query":[1,0],"k":9}' | jq -c '[.results[].id]')" = '[3,2,1]' ]
+}
+
+@test "collections: made, listed, kept apart, dropped" {
+	node -d 2
+	[ "$(ask POST /v1/namespaces '{"name":"notes"}' | jq -c '[.id,.created]')" = '[1,true]' ]
+	[ "$(ask POST /v1/namespaces '{"name":"notes"}' | jq -c '[.id,.created]')" = '[1,false]' ]
+	ask POST /v1/namespaces '{"name":"no/tes"}'
+	[ "$(code)" = 400 ]
+	ask POST /v1/records '{"values":[1,2],"collection":"notes"}'
+	ask POST /v1/records '{"values":[1,2],"collection":"none"}'
+	[ "$(code)" = 400 ]
+	[ "$(ask POST /v1/search '{"query":[1,2]}' | jq -c .results)" = '[]' ]
+	[ "$(ask POST /v1/search '{"query":[1,2],"collection":"notes"}' | jq '.results|length')" = 1 ]
+	[ "$(ask GET /v1/namespaces | jq -c '[.collections[].name]')" = '["default","notes"]' ]
+	ask DELETE /v1/namespaces/notes
+	[ "$(code)" = 204 ]
+	ask DELETE /v1/namespaces/default
+	[ "$(code)" = 400 ]
+}
+
+@test "a snapshot goes out, comes in, and survives a restart" {
+	node -l db -d 2
+	ask POST /v1/vectors/batch-insert '{"batch":[[1,0],[0,1]]}'
+	ask GET /v1/proof/state
+	root=$(jq -r .final_state_hash answer)
+	curl -s -D head -o snap "$URL/v1/snapshot/download"
+	grep -qi "^X-Valori-State-Hash: $root" head
+	curl -s -r 100-199 -o part "$URL/v1/snapshot/download"
+	cmp part <(tail -c +101 snap | head -c 100)
+	ask POST /v1/records '{"values":[5,5]}'
+	[ "$(curl -s -o answer -w '%{http_code}' --data-binary @snap "$URL/v1/snapshot/upload")" = 200 ]
+	[ "$(ask GET /v1/proof/state | jq -r .final_state_hash)" = "$root" ]
+	kill -9 "$NODE"
+	wait "$NODE" || true
+	node -l db
+	[ "$(ask GET /v1/proof/state | jq -r .final_state_hash)" = "$root" ]
+	ask POST /v1/records '{"values":[5,5]}'
+	[ "$(ask POST /v1/snapshot/save '{}' | jq -r .path)" = snapshot.val ]
+	ask POST /v1/snapshot/save '{"path":"../x.val"}'
+	[ "$(code)" = 400 ]
+	[ "$(ask POST /v1/snapshot/restore '{"path":"snapshot.val"}' | jq .success)" = true ]
+	head -c 1000 snap >half
+	[ "$(curl -s -o answer -w '%{http_code}' --data-binary @half "$URL/v1/snapshot/upload")" = 400 ]
+	[ "$(ask GET /health | jq .records.live)" = 3 ]
+	[ -z "$(find . -name '*.transfer-*' -o -name '.transfer-*')" ]
+	stop_node
+	valori-verify -q db
+}
+
+@test "the timeline tells every event with its time" {
+	node -l db -d 2
+	ask POST /v1/memory/upsert '{"vector":[1,2]}'
+	[ "$(ask GET /v1/timeline | jq -c '[.total,[.events[].event_type]]')" = \
+		'[4,["InsertRecord","CreateNode","CreateNode","CreateEdge"]]' ]
+	[ "$(ask GET '/v1/timeline?from=2999-01-01T00:00:00Z' | jq .total)" = 0 ]
+	ask GET '/v1/timeline?from=yesterday'
+	[ "$(code)" = 400 ]
+}
+
+@test "every path of /openapi.json is answered, and the figures are well-formed" {
+	node -l db -d 2
+	for path in $(ask GET /openapi.json | jq -r '.paths|to_entries[]|select(.value.get)|.key'); do
+		ask GET "${path//\{*\}/0}" >/dev/null
+		[ "$(code)" != 405 ] && [ "$(code)" != 500 ] || return 1
+		[[ $path == *'{'* ]] || [[ $(cat answer) != *"no such thing"* ]]
+	done
+	ask GET /metrics >metrics
+	! grep -vE '^(# (HELP|TYPE) [a-z_]+ .+|[a-z_]+(\{[a-z]+="[^"]*"\})? [0-9.]+)$' metrics
+	[ "$(grep -c '^# TYPE' metrics)" = "$(grep '^# TYPE' metrics | sort -u | wc -l)" ]
+}
