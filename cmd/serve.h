@@ -38,8 +38,8 @@ struct node {
 	struct serve_config config;
 	valori *store;
 	struct http_server *server, *admin;
-	sem_t work; /* config.threads requests do something at once; the others wait */
-	uint8_t token_digest[64]; /* not the token: its length must not show */
+	sem_t work;		   /* config.threads requests do something at once; the others wait */
+	uint8_t token_digest[64];  /* not the token: its length must not show */
 	pthread_mutex_t snapshots; /* one snapshot is written at a time */
 	/* Whoever uses store holds it to read; a restore, which puts another one there, to write. */
 	pthread_rwlock_t swap;
@@ -58,7 +58,7 @@ struct exchange {
 	struct node *node;
 	struct http_request *http;
 	const struct route *route;
-	uint64_t id;      /* :id of the path */
+	uint64_t id;	  /* :id of the path */
 	const char *name; /* :name of the path, decoded */
 	/* private */
 	valori_view *view;

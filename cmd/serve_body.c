@@ -8,8 +8,8 @@ struct reader {
 	struct exchange *x;
 	struct json json;
 	const struct body_member *member; /* that is being read, or NULL */
-	size_t element;                   /* of its array, or SIZE_MAX */
-	bool is_answered;                 /* out of memory */
+	size_t element;			  /* of its array, or SIZE_MAX */
+	bool is_answered;		  /* out of memory */
 };
 
 /* Answers with what is wrong and where. */
@@ -270,24 +270,16 @@ static bool is_there(const struct body_member *member)
 {
 	switch (member->type) {
 	case BODY_TEXT:
-	case BODY_JSON:
-		return ((const struct body_text *)member->out)->text != NULL;
+	case BODY_JSON: return ((const struct body_text *)member->out)->text != NULL;
 	case BODY_U64:
-	case BODY_BOOL:
-		return ((const struct body_u64 *)member->out)->is_there;
-	case BODY_VECTOR:
-		return ((const struct body_vector *)member->out)->is_there;
-	case BODY_VECTORS:
-		return ((const struct body_vectors *)member->out)->is_there;
-	case BODY_U64S:
-		return ((const struct body_u64s *)member->out)->is_there;
+	case BODY_BOOL: return ((const struct body_u64 *)member->out)->is_there;
+	case BODY_VECTOR: return ((const struct body_vector *)member->out)->is_there;
+	case BODY_VECTORS: return ((const struct body_vectors *)member->out)->is_there;
+	case BODY_U64S: return ((const struct body_u64s *)member->out)->is_there;
 	case BODY_TEXTS:
-	case BODY_JSONS:
-		return ((const struct body_texts *)member->out)->is_there;
-	case BODY_REQUEST:
-		return ((const struct body_request *)member->out)->is_there;
-	case BODY_REQUESTS:
-		return ((const struct body_requests *)member->out)->is_there;
+	case BODY_JSONS: return ((const struct body_texts *)member->out)->is_there;
+	case BODY_REQUEST: return ((const struct body_request *)member->out)->is_there;
+	case BODY_REQUESTS: return ((const struct body_requests *)member->out)->is_there;
 	}
 	return false;
 }
@@ -314,14 +306,10 @@ static bool read_value(struct reader *reader)
 		out->is_there = true;
 		return member->type == BODY_U64 ? read_u64(reader, &out->value) : read_bool(reader, &out->value);
 	}
-	case BODY_TEXT:
-		return read_text(reader, member->out);
-	case BODY_JSON:
-		return read_json(reader, member->out);
-	case BODY_VECTOR:
-		return read_vector(reader, member->out);
-	case BODY_VECTORS:
-		return read_vectors(reader, member->out);
+	case BODY_TEXT: return read_text(reader, member->out);
+	case BODY_JSON: return read_json(reader, member->out);
+	case BODY_VECTOR: return read_vector(reader, member->out);
+	case BODY_VECTORS: return read_vectors(reader, member->out);
 	case BODY_U64S: {
 		struct body_u64s *out = member->out;
 
@@ -329,12 +317,9 @@ static bool read_value(struct reader *reader)
 		out->values = elements;
 		return out->is_there;
 	}
-	case BODY_TEXTS:
-		return read_texts(reader, member->out, one_text);
-	case BODY_JSONS:
-		return read_texts(reader, member->out, one_json);
-	case BODY_REQUEST:
-		return read_request(reader, member->out);
+	case BODY_TEXTS: return read_texts(reader, member->out, one_text);
+	case BODY_JSONS: return read_texts(reader, member->out, one_json);
+	case BODY_REQUEST: return read_request(reader, member->out);
 	case BODY_REQUESTS: {
 		struct body_requests *out = member->out;
 

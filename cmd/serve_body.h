@@ -20,17 +20,17 @@
 #include "serve.h"
 
 enum body_type {
-	BODY_U64,      /* struct body_u64: a number, or its decimals in a string */
-	BODY_BOOL,     /* struct body_u64: 0 or 1 */
-	BODY_TEXT,     /* struct body_text: a string; unescaped, a NUL behind it */
-	BODY_JSON,     /* struct body_text: any value, as it stands */
-	BODY_VECTOR,   /* struct body_vector: numbers */
-	BODY_VECTORS,  /* struct body_vectors: arrays of numbers, all of one length */
-	BODY_U64S,     /* struct body_u64s: numbers; null is 0 */
-	BODY_TEXTS,    /* struct body_texts: strings; null: text NULL */
-	BODY_JSONS,    /* struct body_texts: any values, as they stand; null: text NULL */
-	BODY_REQUEST,  /* struct body_request: 32 hex digits, a UUID, or 16 numbers */
-	BODY_REQUESTS  /* struct body_requests: of those; null: none */
+	BODY_U64,     /* struct body_u64: a number, or its decimals in a string */
+	BODY_BOOL,    /* struct body_u64: 0 or 1 */
+	BODY_TEXT,    /* struct body_text: a string; unescaped, a NUL behind it */
+	BODY_JSON,    /* struct body_text: any value, as it stands */
+	BODY_VECTOR,  /* struct body_vector: numbers */
+	BODY_VECTORS, /* struct body_vectors: arrays of numbers, all of one length */
+	BODY_U64S,    /* struct body_u64s: numbers; null is 0 */
+	BODY_TEXTS,   /* struct body_texts: strings; null: text NULL */
+	BODY_JSONS,   /* struct body_texts: any values, as they stand; null: text NULL */
+	BODY_REQUEST, /* struct body_request: 32 hex digits, a UUID, or 16 numbers */
+	BODY_REQUESTS /* struct body_requests: of those; null: none */
 };
 
 struct body_u64 {

@@ -56,9 +56,8 @@ static const struct tool_opt opts[] = {
 
 const struct tool tool = {
 	.name = "valori-serve",
-	.synopsis =
-		"[-qv] [-l PATH] [-s FILE] [-d N] [-b ADDR] [-i KIND] [--records-max=N] "
-		"[--snapshot-interval=SECONDS] [--token-file=FILE] [--health-check]",
+	.synopsis = "[-qv] [-l PATH] [-s FILE] [-d N] [-b ADDR] [-i KIND] [--records-max=N] "
+		    "[--snapshot-interval=SECONDS] [--token-file=FILE] [--health-check]",
 	.summary = "Serves a store over HTTP.",
 	.opts = opts,
 	.has = 0,
@@ -94,65 +93,29 @@ static enum serve_index parse_index(const char *value)
 static void take(struct serve_config *config, int option, const char *value)
 {
 	switch (option) {
-	case OPT_LOG:
-		config->log = value;
-		break;
-	case OPT_SNAPSHOT:
-		config->snapshot = value;
-		break;
-	case OPT_ARCHIVE:
-		config->archive = value;
-		break;
-	case OPT_DIM:
-		config->dim = (uint32_t)tool_number(value, 1, VALORI_DIM_MAX);
-		break;
-	case OPT_BIND:
-		config->bind = value;
-		break;
-	case OPT_ADMIN_BIND:
-		config->admin_bind = value;
-		break;
-	case OPT_INDEX:
-		config->index = parse_index(value);
-		break;
-	case OPT_RECORDS_MAX:
-		config->records_max = tool_number(value, 1, UINT32_MAX - 1);
-		break;
-	case OPT_NODES_MAX:
-		config->nodes_max = tool_number(value, 0, UINT32_MAX - 1);
-		break;
-	case OPT_EDGES_MAX:
-		config->edges_max = tool_number(value, 0, UINT32_MAX - 1);
-		break;
-	case OPT_SNAPSHOT_INTERVAL:
-		config->snapshot_interval = tool_number(value, 1, UINT32_MAX);
-		break;
+	case OPT_LOG: config->log = value; break;
+	case OPT_SNAPSHOT: config->snapshot = value; break;
+	case OPT_ARCHIVE: config->archive = value; break;
+	case OPT_DIM: config->dim = (uint32_t)tool_number(value, 1, VALORI_DIM_MAX); break;
+	case OPT_BIND: config->bind = value; break;
+	case OPT_ADMIN_BIND: config->admin_bind = value; break;
+	case OPT_INDEX: config->index = parse_index(value); break;
+	case OPT_RECORDS_MAX: config->records_max = tool_number(value, 1, UINT32_MAX - 1); break;
+	case OPT_NODES_MAX: config->nodes_max = tool_number(value, 0, UINT32_MAX - 1); break;
+	case OPT_EDGES_MAX: config->edges_max = tool_number(value, 0, UINT32_MAX - 1); break;
+	case OPT_SNAPSHOT_INTERVAL: config->snapshot_interval = tool_number(value, 1, UINT32_MAX); break;
 	case OPT_SYNC:
 		if (strcmp(value, "always") != 0 && strcmp(value, "none") != 0)
 			tool_usage("--sync: %s: must be always or none", value);
 		config->sync = value[0] == 'a' ? VALORI_SYNC_ALWAYS : VALORI_SYNC_NONE;
 		break;
-	case OPT_TOKEN_FILE:
-		config->token = read_token(value);
-		break;
-	case OPT_INSECURE:
-		config->insecure = true;
-		break;
-	case OPT_THREADS:
-		config->threads = (uint32_t)tool_number(value, 1, 1024);
-		break;
-	case OPT_CONNECTIONS:
-		config->connections = (uint32_t)tool_number(value, 1, 16384);
-		break;
-	case OPT_BODY_MAX:
-		config->body_max = tool_size(value, 1024, (uint64_t)1 << 32);
-		break;
-	case OPT_LOG_JSON:
-		config->log_json = true;
-		break;
-	case OPT_HEALTH_CHECK:
-		config->health_check = true;
-		break;
+	case OPT_TOKEN_FILE: config->token = read_token(value); break;
+	case OPT_INSECURE: config->insecure = true; break;
+	case OPT_THREADS: config->threads = (uint32_t)tool_number(value, 1, 1024); break;
+	case OPT_CONNECTIONS: config->connections = (uint32_t)tool_number(value, 1, 16384); break;
+	case OPT_BODY_MAX: config->body_max = tool_size(value, 1024, (uint64_t)1 << 32); break;
+	case OPT_LOG_JSON: config->log_json = true; break;
+	case OPT_HEALTH_CHECK: config->health_check = true; break;
 	default: /* OPT_WAL */
 		tool_usage("VALORI_WAL_PATH: %s: the old log is not written here; valori-ingest -f upstream imports it "
 			   "into an event log",

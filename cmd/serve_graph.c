@@ -33,7 +33,8 @@ bool serve_reserve(struct exchange *x, uint64_t nodes, uint64_t edges)
 		fail(x, &error);
 		return false;
 	}
-	while (nodes_taken < nodes && reserve(x, &x->node->nodes_reserved, info.node_live, x->node->config.nodes_max, "nodes"))
+	while (nodes_taken < nodes &&
+	       reserve(x, &x->node->nodes_reserved, info.node_live, x->node->config.nodes_max, "nodes"))
 		nodes_taken++;
 	while (nodes_taken == nodes && edges_taken < edges &&
 	       reserve(x, &x->node->edges_reserved, info.edge_live, x->node->config.edges_max, "edges"))
@@ -142,8 +143,8 @@ void route_nodes(struct exchange *x)
 	for (uint64_t id = 0; id < info.node_slots; id++) {
 		valori_node node;
 
-		if (valori_node_get(x->view, id, &node, NULL) != VALORI_OK || !node.live ||
-		    node.collection != wanted || (kind != VALORI_NONE && node.kind != kind))
+		if (valori_node_get(x->view, id, &node, NULL) != VALORI_OK || !node.live || node.collection != wanted ||
+		    (kind != VALORI_NONE && node.kind != kind))
 			continue;
 		if (found++ < offset || found - 1 - offset >= limit)
 			continue;

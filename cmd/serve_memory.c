@@ -5,12 +5,12 @@
 #include <string.h>
 
 enum { /* kinds of the protocol; any other number is kept as well */
-	NODE_RECORD = 1,
-	NODE_DOCUMENT = 2,
-	NODE_CHUNK = 3,
-	EDGE_PARENT_OF = 1,
-	EDGE_SUPERSEDES = 7,
-	EDGE_CONTRADICTS = 8
+       NODE_RECORD = 1,
+       NODE_DOCUMENT = 2,
+       NODE_CHUNK = 3,
+       EDGE_PARENT_OF = 1,
+       EDGE_SUPERSEDES = 7,
+       EDGE_CONTRADICTS = 8
 };
 
 /* "rec:17", what the protocol calls record 17. */
@@ -62,17 +62,15 @@ void route_memory_upsert(struct exchange *x)
 	struct body_text metadata = {0}, collection = {0};
 	struct body_request request = {0};
 	const struct body_member members[] = {
-		{"vector", BODY_VECTOR, true, &vector},
-		{"attach_to_document_node", BODY_U64, false, &document},
-		{"metadata", BODY_JSON, false, &metadata},
-		{"tag", BODY_U64, false, &tag},
-		{"collection", BODY_TEXT, false, &collection},
-		{"request_id", BODY_REQUEST, false, &request},
+		{"vector", BODY_VECTOR, true, &vector},	       {"attach_to_document_node", BODY_U64, false, &document},
+		{"metadata", BODY_JSON, false, &metadata},     {"tag", BODY_U64, false, &tag},
+		{"collection", BODY_TEXT, false, &collection}, {"request_id", BODY_REQUEST, false, &request},
 	};
-	valori_op ops[4] = {{.kind = VALORI_OP_INSERT, .vector_kind = VALORI_F32},
-			    {.kind = VALORI_OP_NODE_CREATE, .object_kind = NODE_CHUNK, .target = {VALORI_REF_OP, 0, 0, NULL}},
-			    {.kind = VALORI_OP_NODE_CREATE, .object_kind = NODE_DOCUMENT},
-			    {.kind = VALORI_OP_EDGE_CREATE, .object_kind = EDGE_PARENT_OF, .to = {VALORI_REF_OP, 0, 1, NULL}}};
+	valori_op ops[4] = {
+		{.kind = VALORI_OP_INSERT, .vector_kind = VALORI_F32},
+		{.kind = VALORI_OP_NODE_CREATE, .object_kind = NODE_CHUNK, .target = {VALORI_REF_OP, 0, 0, NULL}},
+		{.kind = VALORI_OP_NODE_CREATE, .object_kind = NODE_DOCUMENT},
+		{.kind = VALORI_OP_EDGE_CREATE, .object_kind = EDGE_PARENT_OF, .to = {VALORI_REF_OP, 0, 1, NULL}}};
 	uint64_t ids[4], nodes, document_node;
 	struct tool_json *json;
 	uint32_t number;
@@ -335,8 +333,7 @@ void route_contradict(struct exchange *x)
 	uint32_t bits;
 
 	if (!body_read(x, members, sizeof(members) / sizeof(members[0])) || !find_record(x, a.value, &record_a) ||
-	    !find_record(x, b.value, &record_b) ||
-	    (vectors = exchange_alloc(x, 2 * dim, sizeof(*vectors))) == NULL)
+	    !find_record(x, b.value, &record_b) || (vectors = exchange_alloc(x, 2 * dim, sizeof(*vectors))) == NULL)
 		return;
 	if (threshold.text != NULL &&
 	    (valori_f32_from_decimal(threshold.text, threshold.size, &bits) != threshold.size ||

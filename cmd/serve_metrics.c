@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 /* 50 us to 10 s, and no end. */
-static const uint64_t limits_us[HISTOGRAM_BUCKETS] = {50,     100,    250,    500,     1000,    2500,
-						      5000,   10000,  25000,  50000,   100000,  250000,
+static const uint64_t limits_us[HISTOGRAM_BUCKETS] = {50,     100,    250,     500,	1000,	 2500,
+						      5000,   10000,  25000,   50000,	100000,	 250000,
 						      500000, 750000, 1000000, 2500000, 5000000, 10000000};
 
 void histogram_add(struct histogram *histogram, uint64_t ns)
@@ -51,8 +51,9 @@ static void histogram(FILE *file, const char *name, const char *help, struct his
 	begin(file, name, "histogram", help);
 	for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
 		total += atomic_load(&histogram->count[i]);
-		fprintf(file, "%s_bucket{le=\"%llu.%06llu\"} %llu\n", name, (unsigned long long)(limits_us[i] / 1000000),
-			(unsigned long long)(limits_us[i] % 1000000), (unsigned long long)total);
+		fprintf(file, "%s_bucket{le=\"%llu.%06llu\"} %llu\n", name,
+			(unsigned long long)(limits_us[i] / 1000000), (unsigned long long)(limits_us[i] % 1000000),
+			(unsigned long long)total);
 	}
 	total += atomic_load(&histogram->count[HISTOGRAM_BUCKETS]);
 	fprintf(file, "%s_bucket{le=\"+Inf\"} %llu\n%s_sum ", name, (unsigned long long)total, name);

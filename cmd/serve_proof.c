@@ -83,9 +83,9 @@ void route_replication_state(struct exchange *x)
 static const char *event_name(uint32_t type)
 {
 	static const char *const names[] = {
-		"",	      "InsertRecord",  "SoftDeleteRecord", "DeleteRecord", "SetRecordMetadata", "SetTag",
-		"CreateNode", "SetNodeRecord", "DeleteNode",	   "CreateEdge",   "DeleteEdge",	"SetMeta",
-		"DeleteMeta", "CreateNamespace", "DropNamespace",  "Config"};
+		"",	      "InsertRecord",	 "SoftDeleteRecord", "DeleteRecord", "SetRecordMetadata", "SetTag",
+		"CreateNode", "SetNodeRecord",	 "DeleteNode",	     "CreateEdge",   "DeleteEdge",	  "SetMeta",
+		"DeleteMeta", "CreateNamespace", "DropNamespace",    "Config"};
 
 	return type < sizeof(names) / sizeof(names[0]) ? names[type] : "Unknown";
 }

@@ -73,14 +73,10 @@ void route_insert(struct exchange *x)
 	struct body_text collection = {0}, key = {0}, metadata = {0}, text = {0};
 	struct body_request request = {0};
 	const struct body_member members[] = {
-		{"values", BODY_VECTOR, true, &vector},
-		{"vector", BODY_VECTOR, false, &vector},
-		{"embedding", BODY_VECTOR, false, &vector},
-		{"tag", BODY_U64, false, &tag},
-		{"collection", BODY_TEXT, false, &collection},
-		{"key", BODY_TEXT, false, &key},
-		{"metadata", BODY_JSON, false, &metadata},
-		{"text", BODY_TEXT, false, &text},
+		{"values", BODY_VECTOR, true, &vector},	       {"vector", BODY_VECTOR, false, &vector},
+		{"embedding", BODY_VECTOR, false, &vector},    {"tag", BODY_U64, false, &tag},
+		{"collection", BODY_TEXT, false, &collection}, {"key", BODY_TEXT, false, &key},
+		{"metadata", BODY_JSON, false, &metadata},     {"text", BODY_TEXT, false, &text},
 		{"request_id", BODY_REQUEST, false, &request},
 	};
 	valori_op op = {.kind = VALORI_OP_INSERT, .vector_kind = VALORI_F32};
@@ -140,11 +136,13 @@ void route_batch_insert(struct exchange *x)
 	if (!body_read(x, members, sizeof(members) / sizeof(members[0])) ||
 	    !serve_collection(x, collection.text, collection.size, 400, &number))
 		return;
-	if ((metadata.is_there && metadata.count != vectors.count) || (texts.is_there && texts.count != vectors.count) ||
-	    (keys.is_there && keys.count != vectors.count) || (tags.is_there && tags.count != vectors.count) ||
-	    (requests.is_there && requests.count != vectors.count)) {
-		fail_with(x, 400, "invalid", "body: metadata, texts, keys, tags and request_ids must have %zu elements, "
-			  "as batch has", vectors.count);
+	if ((metadata.is_there && metadata.count != vectors.count) ||
+	    (texts.is_there && texts.count != vectors.count) || (keys.is_there && keys.count != vectors.count) ||
+	    (tags.is_there && tags.count != vectors.count) || (requests.is_there && requests.count != vectors.count)) {
+		fail_with(x, 400, "invalid",
+			  "body: metadata, texts, keys, tags and request_ids must have %zu elements, "
+			  "as batch has",
+			  vectors.count);
 		return;
 	}
 	ids = exchange_alloc(x, vectors.count + 1, sizeof(*ids));

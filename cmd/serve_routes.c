@@ -8,9 +8,9 @@
 #include <string.h>
 
 enum {
-	OPEN = 1,  /* no token is asked for */
-	LIGHT = 2, /* does not wait for a turn to work: answers while all workers are busy */
-	ADMIN = 4, /* on the small server, too */
+	OPEN = 1,   /* no token is asked for */
+	LIGHT = 2,  /* does not wait for a turn to work: answers while all workers are busy */
+	ADMIN = 4,  /* on the small server, too */
 	LEGACY = 8, /* also without /v1 */
 	STREAM = 16 /* reads its body, or writes its answer, at the client's speed: takes no turn to work */
 };
@@ -42,7 +42,8 @@ static const struct route routes[] = {
 	{"GET", "/v1/graph/edges/:id", route_edges, LEGACY, "The edges that leave a node"},
 	{"GET", "/v1/graph/subgraph", route_subgraph, LEGACY, "What is near a node in the graph"},
 	{"POST", "/v1/graphrag", route_graphrag, LEGACY, "The k nearest records and what hangs together with them"},
-	{"POST", "/v1/memory/upsert_vector", route_memory_upsert, 0, "A record, its chunk node and its document, at once"},
+	{"POST", "/v1/memory/upsert_vector", route_memory_upsert, 0,
+	 "A record, its chunk node and its document, at once"},
 	{"POST", "/v1/memory/upsert", route_memory_upsert, 0, "A record, its chunk node and its document, at once"},
 	{"POST", "/v1/memory/search_vector", route_memory_search, 0, "The k nearest memories, with metadata"},
 	{"POST", "/v1/memory/search", route_memory_search, 0, "The k nearest memories, with metadata"},
@@ -173,35 +174,26 @@ static int status_of(int code)
 {
 	switch ((valori_code)code) {
 	case VALORI_OK:
-	case VALORI_END:
-		return 200;
+	case VALORI_END: return 200;
 	case VALORI_INVALID:
 	case VALORI_DIMENSION:
 	case VALORI_RANGE:
-	case VALORI_TOO_LONG:
-		return 400;
+	case VALORI_TOO_LONG: return 400;
 	case VALORI_DUPLICATE:
-	case VALORI_CONFLICT:
-		return 409;
-	case VALORI_NOT_FOUND:
-		return 404;
-	case VALORI_UNKNOWABLE:
-		return 410;
+	case VALORI_CONFLICT: return 409;
+	case VALORI_NOT_FOUND: return 404;
+	case VALORI_UNKNOWABLE: return 410;
 	case VALORI_MISMATCH:
 	case VALORI_OTHER_LOG:
 	case VALORI_NOT_OURS:
-	case VALORI_NEWER:
-		return 422;
-	case VALORI_FULL:
-		return 507;
+	case VALORI_NEWER: return 422;
+	case VALORI_FULL: return 507;
 	case VALORI_NO_MEMORY:
 	case VALORI_LOCKED:
-	case VALORI_POISONED:
-		return 503;
+	case VALORI_POISONED: return 503;
 	case VALORI_IO:
 	case VALORI_DAMAGED:
-	case VALORI_MISSING:
-		break;
+	case VALORI_MISSING: break;
 	}
 	return 500;
 }
@@ -308,8 +300,7 @@ static const struct route *find(struct exchange *x, bool *is_path_known)
 	for (size_t i = 0; i < ROUTES; i++) {
 		const struct route *route = &routes[i];
 
-		if (matches(route->path, path, x) ||
-		    ((route->flags & LEGACY) && matches(route->path + 3, path, x))) {
+		if (matches(route->path, path, x) || ((route->flags & LEGACY) && matches(route->path + 3, path, x))) {
 			*is_path_known = true;
 			if (strcmp(route->method, method) == 0)
 				return route;
@@ -350,7 +341,8 @@ static void answer(struct node *node, struct http_request *request, bool is_admi
 	} else if (x.route == NULL && is_path_known) {
 		fail_with(&x, 405, "invalid", "%s: not with %s", request->path, request->method);
 	} else if (x.route == NULL) {
-		fail_with(&x, 404, "not_found", "%s: no such thing here; /openapi.json lists what there is", request->path);
+		fail_with(&x, 404, "not_found", "%s: no such thing here; /openapi.json lists what there is",
+			  request->path);
 	} else if (x.route->flags & (LIGHT | STREAM)) {
 		x.route->answer(&x);
 	} else {

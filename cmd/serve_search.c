@@ -14,7 +14,8 @@ static int32_t *to_q16(struct exchange *x, const char *name, const struct body_v
 	query = exchange_alloc(x, vector->count, sizeof(*query));
 	for (size_t i = 0; query != NULL && i < vector->count; i++)
 		if (valori_q16_from_f32(vector->bits[i], &query[i]) != VALORI_OK) {
-			fail_with(x, 400, "range", "body: %s: component %zu: is out of range: want -32768 to 32768", name, i);
+			fail_with(x, 400, "range", "body: %s: component %zu: is out of range: want -32768 to 32768",
+				  name, i);
 			return NULL;
 		}
 	return query;

@@ -23,7 +23,8 @@ static char *snapshot_path(const struct node *node)
 		directory = strdup(node->config.log);
 	} else {
 		slash = strrchr(node->config.log, '/');
-		directory = slash == NULL ? strdup(".") : strndup(node->config.log, (size_t)(slash - node->config.log) + 1);
+		directory =
+			slash == NULL ? strdup(".") : strndup(node->config.log, (size_t)(slash - node->config.log) + 1);
 	}
 	if (directory != NULL && asprintf(&path, "%s/snapshot.val", directory) < 0)
 		path = NULL;
@@ -80,7 +81,8 @@ static char *named_path(struct exchange *x)
 	free(path);
 	if (named == NULL || ends_in(named, ".log") || strstr(named, "events.") != NULL) {
 		free(named);
-		fail_with(x, 400, "invalid", "body: path: must be the name of a file beside the snapshot, without directory");
+		fail_with(x, 400, "invalid",
+			  "body: path: must be the name of a file beside the snapshot, without directory");
 		return NULL;
 	}
 	return named;

@@ -80,7 +80,8 @@ static int health_check(const char *bind)
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	if (connect(fd, found->ai_addr, found->ai_addrlen) != 0)
 		tool_trouble(TOOL_NO, "%s: %s", bind, tool_errno());
-	else if (send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) < 0 || recv(fd, answer, sizeof(answer) - 1, 0) <= 0)
+	else if (send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) < 0 ||
+		 recv(fd, answer, sizeof(answer) - 1, 0) <= 0)
 		tool_trouble(TOOL_NO, "%s: does not answer", bind);
 	else if (strncmp(answer, "HTTP/1.1 200", 12) == 0)
 		status = TOOL_OK;
@@ -128,7 +129,9 @@ static int open_store(void)
 	config->dim = info.dim;
 	histogram_add(&node.replay_seconds, http_now_ns() - began);
 	snprintf(node.persistence, sizeof(node.persistence), "%s",
-		 info.has_log ? "event_log" : config->snapshot != NULL ? "snapshot" : "none");
+		 info.has_log		    ? "event_log"
+		 : config->snapshot != NULL ? "snapshot"
+					    : "none");
 	if (info.notes[0] != 0)
 		tool_warn("%s", info.notes);
 	return TOOL_OK;

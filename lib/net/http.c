@@ -17,12 +17,12 @@
 #include <time.h>
 
 enum {
-	STACK_SIZE = 512 << 10,   /* of a connection's thread; what is not touched costs nothing */
-	HEADER_MAX = 16384,       /* bytes of a request's head */
-	PATIENCE_MS = 5000,       /* for the head, and for each piece of a body */
-	IDLE_MS = 60000,          /* a kept connection without a request */
-	PIECE = 16384,            /* of a body */
-	RATE_MIN = 16384,         /* bytes a second that a body must bring, once PATIENCE_MS are over */
+	STACK_SIZE = 512 << 10, /* of a connection's thread; what is not touched costs nothing */
+	HEADER_MAX = 16384,	/* bytes of a request's head */
+	PATIENCE_MS = 5000,	/* for the head, and for each piece of a body */
+	IDLE_MS = 60000,	/* a kept connection without a request */
+	PIECE = 16384,		/* of a body */
+	RATE_MIN = 16384,	/* bytes a second that a body must bring, once PATIENCE_MS are over */
 	SENTENCE_MAX = 1024
 };
 
@@ -164,11 +164,12 @@ static size_t format_head(struct http_request *request, int status, const char *
 	int used;
 
 	strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &tm));
-	used = snprintf(out, size,
-			"HTTP/1.1 %d %s\r\nDate: %s\r\n%s%s%s%s%sX-Content-Type-Options: nosniff\r\nConnection: %s\r\n\r\n",
-			status, status_text(status), date, type != NULL ? "Content-Type: " : "", type != NULL ? type : "",
-			type != NULL ? "\r\n" : "", headers != NULL ? headers : "", length,
-			keeps_alive(request) ? "keep-alive" : "close");
+	used = snprintf(
+		out, size,
+		"HTTP/1.1 %d %s\r\nDate: %s\r\n%s%s%s%s%sX-Content-Type-Options: nosniff\r\nConnection: %s\r\n\r\n",
+		status, status_text(status), date, type != NULL ? "Content-Type: " : "", type != NULL ? type : "",
+		type != NULL ? "\r\n" : "", headers != NULL ? headers : "", length,
+		keeps_alive(request) ? "keep-alive" : "close");
 	return used < 0 || (size_t)used >= size ? 0 : (size_t)used;
 }
 
@@ -258,7 +259,8 @@ static size_t escape(char *out, size_t size, const char *text)
 	return used;
 }
 
-void http_error(struct http_request *request, int status, const char *headers, const char *code, const char *format, ...)
+void http_error(struct http_request *request, int status, const char *headers, const char *code, const char *format,
+		...)
 {
 	char sentence[SENTENCE_MAX], escaped[SENTENCE_MAX * 2], body[SENTENCE_MAX * 2 + 128];
 	va_list list;
@@ -471,19 +473,32 @@ struct http_server *http_start(const struct http_options *options, char *message
 {
 	char ports[64], threads[16], patience[16], idle[16], head[16], text[256] = "";
 	const char *settings[] = {
-		"listening_ports", ports,
-		"num_threads", threads,
-		"connection_queue", "256",
-		"listen_backlog", "1024",
-		"request_timeout_ms", patience,
-		"keep_alive_timeout_ms", idle,
-		"max_request_size", head,
-		"enable_keep_alive", "yes",
-		"tcp_nodelay", "1",
-		"enable_directory_listing", "no",
-		"access_control_allow_origin", "",
-		"access_control_allow_methods", "",
-		"access_control_allow_headers", "",
+		"listening_ports",
+		ports,
+		"num_threads",
+		threads,
+		"connection_queue",
+		"256",
+		"listen_backlog",
+		"1024",
+		"request_timeout_ms",
+		patience,
+		"keep_alive_timeout_ms",
+		idle,
+		"max_request_size",
+		head,
+		"enable_keep_alive",
+		"yes",
+		"tcp_nodelay",
+		"1",
+		"enable_directory_listing",
+		"no",
+		"access_control_allow_origin",
+		"",
+		"access_control_allow_methods",
+		"",
+		"access_control_allow_headers",
+		"",
 		NULL,
 	};
 	struct mg_callbacks callbacks = {
@@ -518,7 +533,8 @@ struct http_server *http_start(const struct http_options *options, char *message
 	server->context = mg_start2(&init, &error);
 	if (server->context == NULL) {
 		snprintf(message, message_size, "%s: %s", options->bind,
-			 errno == EADDRINUSE || strstr(text, "port") != NULL ? "the address is in use, or not ours" : text);
+			 errno == EADDRINUSE || strstr(text, "port") != NULL ? "the address is in use, or not ours"
+									     : text);
 		free(server);
 		return NULL;
 	}

@@ -27,7 +27,7 @@ struct http_request {
 	const char *path;   /* decoded, without the query */
 	const char *query;  /* as sent, "" when there is none */
 	const char *peer;   /* the client's address */
-	char *body;         /* after http_body; a NUL behind it */
+	char *body;	    /* after http_body; a NUL behind it */
 	size_t body_size;
 	int status; /* of the answer; 0: not answered yet */
 	/* private to http.c from here on */
@@ -79,8 +79,8 @@ void http_answer(struct http_request *request, int status, const char *type, con
 		 size_t size);
 void http_json(struct http_request *request, int status, const void *body, size_t size);
 /* {"error": sentence, "code": code}; headers as above. */
-void http_error(struct http_request *request, int status, const char *headers, const char *code, const char *format, ...)
-	__attribute__((format(printf, 5, 6)));
+void http_error(struct http_request *request, int status, const char *headers, const char *code, const char *format,
+		...) __attribute__((format(printf, 5, 6)));
 
 /* An answer without a known end, chunked. The headers are sent at once. size: of the body, or UINT64_MAX. */
 void http_stream_begin(struct http_request *request, int status, const char *type, const char *headers, uint64_t size);

@@ -208,6 +208,7 @@ load serve
 		[[ $path == *'{'* ]] || [[ $(cat answer) != *"no such thing"* ]]
 	done
 	ask GET /metrics >metrics
-	! grep -vE '^(# (HELP|TYPE) [a-z_]+ .+|[a-z_]+(\{[a-z]+="[^"]*"\})? [0-9.]+)$' metrics
+	run grep -vE '^(# (HELP|TYPE) [a-z_]+ .+|[a-z_]+(\{[a-z]+="[^"]*"\})? [0-9.]+)$' metrics
+	[ "$status" = 1 ]
 	[ "$(grep -c '^# TYPE' metrics)" = "$(grep '^# TYPE' metrics | sort -u | wc -l)" ]
 }
