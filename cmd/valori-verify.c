@@ -191,6 +191,8 @@ static void print_json(FILE *file, const struct question *question, const valori
 	if (report->verdict == VALORI_VERIFIED_HISTORY)
 		tool_json_text(&json, "proven", "history and state");
 	tool_json_text(&json, "sentence", report->sentence);
+	if (report->note[0] != '\0')
+		tool_json_text(&json, "note", report->note);
 	tool_json_object(&json, "log");
 	tool_json_bytes(&json, "path", question->name, strlen(question->name));
 	tool_json_hash(&json, "id", &report->log_id);
@@ -253,6 +255,8 @@ static void print_text(const struct question *question, const valori_verify_repo
 									: "equal to the log at its commit");
 	if (report->base_height != 0 && !report->snapshot_used && sound)
 		printf("  note        %s\n", report->sentence);
+	if (report->note[0] != '\0')
+		printf("  note        %s\n", report->note);
 	if (report->torn_size != 0)
 		printf("  torn tail   %llu bytes after the last commit that count for nothing\n",
 		       (unsigned long long)report->torn_size);

@@ -199,6 +199,8 @@ static valori_code start(struct recovery *recovery, valori_error *error)
 	}
 	if (recovery->snapshot != NULL) {
 		code = vl_reader_seek_position(recovery->reader, vl_snapshot_position(recovery->snapshot), &why);
+		if (code == VALORI_OK && (store->flags & VALORI_WRITE) != 0)
+			code = vl_snapshot_check_for_writer(recovery->snapshot, &why);
 		if (code == VALORI_OK)
 			code = vl_snapshot_attach_replica(recovery->snapshot, &store->replica, state_flags(store),
 							  &why);
@@ -355,6 +357,11 @@ static valori_code adopt(struct recovery *recovery, valori_error *error)
 	    (at->kind == VALORI_WHEN_TIME && at->value < position->time_ms))
 		return vl_fail(error, VALORI_UNKNOWABLE, "a snapshot without its log knows one moment only: event %llu",
 			       (unsigned long long)position->height);
+	if ((store->flags & VALORI_WRITE) != 0) {
+		code = vl_snapshot_check_for_writer(recovery->snapshot, error);
+		if (code != VALORI_OK)
+			return code;
+	}
 	store->position = *position;
 	store->opened.snapshot_height = position->height;
 	store->opened.base_height = position->height;

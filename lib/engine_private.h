@@ -125,6 +125,9 @@ valori_code vl_engine_stage(valori *store, valori_batch *batch, valori_receipt *
 /* [turn] valori_request_check. */
 valori_code vl_engine_check_request(valori *store, valori_batch *batch, size_t index, valori_error *error);
 
+/* engine_search.c: is the record, with its vector, what its leaf says? Else DAMAGED. */
+valori_code vl_engine_prove_record(const struct vl_version *version, uint64_t id, valori_error *error);
+
 /* engine_view.c */
 void vl_engine_describe(const struct vl_kernels *kernels, const struct vl_position *position,
 			const struct vl_totals *totals, const uint64_t slots[VL_LISTS], valori_info *out);

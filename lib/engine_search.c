@@ -123,6 +123,13 @@ static valori_code prove_some(const struct vl_version *version, const valori_hit
 	return VALORI_OK;
 }
 
+valori_code vl_engine_prove_record(const struct vl_version *version, uint64_t id, valori_error *error)
+{
+	const valori_hit hit = {.id = id};
+
+	return prove_some(version, &hit, 1, error);
+}
+
 static valori_code prove(const struct vl_version *version, const valori_hit *hits, size_t count, valori_error *error)
 {
 	for (size_t i = 0; i < count; i += PROVEN) {

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "engine_private.h"
+#include "snapshot_format.h"
 
 valori_code valori_snapshot_write(valori_view *view, const char *path, valori_snapshot_info *out,
 				  valori_error *error)
@@ -15,6 +16,15 @@ valori_code valori_snapshot_write(valori_view *view, const char *path, valori_sn
 	/* A power cut may not leave a snapshot of commits that the log has lost. */
 	if (view->store->sync != VALORI_SYNC_ALWAYS) {
 		code = valori_flush(view->store, error);
+		if (code != VALORI_OK)
+			return code;
+	}
+	/*
+	 * What was mapped goes into the new file with a new digest over it: damage in it would look sound there, until
+	 * somebody proves the new file in full.
+	 */
+	if (view->store->snapshot != NULL) {
+		code = vl_snapshot_check_bytes(view->store->snapshot, error);
 		if (code != VALORI_OK)
 			return code;
 	}

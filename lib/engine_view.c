@@ -249,6 +249,7 @@ valori_code valori_vector_get(const valori_view *view, uint64_t id, int32_t *out
 	const struct vl_state *state = state_of(view);
 	struct vl_record record;
 	const uint8_t *vector;
+	valori_code code;
 
 	if (!vl_record_get(state, id, &record) || record.status == VALORI_DELETED)
 		return not_found(error, "record", id);
@@ -257,6 +258,10 @@ valori_code valori_vector_get(const valori_view *view, uint64_t id, int32_t *out
 	vector = vl_state_vector(state, id);
 	if (vector == NULL)
 		return not_found(error, "vector of record", id);
+	/* A search with it would answer another question. */
+	code = vl_engine_prove_record(vl_engine_version(view), id, error);
+	if (code != VALORI_OK)
+		return code;
 	for (uint32_t i = 0; i < state->dim; i++) {
 		uint32_t word = vl_get32(vector + (size_t)i * 4);
 

@@ -57,6 +57,7 @@ struct vl_reader_options {
 	bool follow;
 	/* read to the last valid commit, acknowledged or not: for the writer's recovery and for verify */
 	bool ignore_head;
+	char *fault_path; /* room for 256 bytes: which file it is, when opening fails over one. Or NULL */
 };
 
 valori_code vl_reader_open(const struct vl_env *env, const struct vl_os *os, const struct vl_reader_options *options,
@@ -90,6 +91,8 @@ uint64_t vl_reader_torn_size(const struct vl_reader *reader);
 /* of the last commit given, in the file of reader_path */
 uint64_t vl_reader_end_offset(const struct vl_reader *reader);
 const char *vl_reader_path(const struct vl_reader *reader);	  /* of the segment being read */
+/* After a failure: of the file that it is about, which may be the next one. */
+const char *vl_reader_fault_path(const struct vl_reader *reader);
 uint64_t vl_reader_segments(const struct vl_reader *reader);	  /* files in the set */
 /* why the head file is not used, or what is odd about it; "" */
 const char *vl_reader_note(const struct vl_reader *reader);
@@ -101,6 +104,8 @@ const char *vl_reader_note(const struct vl_reader *reader);
 struct vl_head {
 	uint64_t commits, height, segment_first_event, offset, time_ms;
 	uint8_t log_id[32], tree_root[32], state_root[32];
+	/* of a file: one of its slots is damaged, and may have known of more */
+	bool is_partial;
 };
 valori_code vl_head_read(const struct vl_os *os, const struct vl_kernels *kernels, const char *path,
 			 struct vl_head *out, valori_error *error);

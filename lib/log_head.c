@@ -39,6 +39,7 @@ void vl_head_set(struct vl_head *head, const struct vl_position *position, uint6
 	head->segment_first_event = segment_first_event;
 	head->offset = offset;
 	head->time_ms = position->time_ms;
+	head->is_partial = false;
 	memcpy(head->log_id, position->log_id, 32);
 	memcpy(head->state_root, position->state_root, 32);
 	vl_frontier_root(&position->frontier, kernels, head->tree_root);
@@ -66,21 +67,22 @@ static bool slot_decode(const uint8_t *data, const struct vl_kernels *kernels, s
  */
 static bool slots_decode(const uint8_t *data, const struct vl_kernels *kernels, struct vl_head *out)
 {
-	bool found = false;
+	unsigned found = 0;
 
 	for (unsigned slot = 0; slot < VL_HEAD_SLOTS; slot++) {
 		struct vl_head head = {0};
 
 		if (!slot_decode(data + VL_HEAD_SLOT_FIRST * (slot + 1), kernels, &head))
 			continue;
-		if (found && (head.commits < out->commits ||
+		found++;
+		if (found > 1 && (head.commits < out->commits ||
 			      (head.commits == out->commits && head.segment_first_event <= out->segment_first_event)))
 			continue;
 		memcpy(head.log_id, data + 16, 32);
 		*out = head;
-		found = true;
 	}
-	return found;
+	out->is_partial = found < VL_HEAD_SLOTS;
+	return found > 0;
 }
 
 static bool gaps_are_zero(const uint8_t *data)
@@ -119,14 +121,15 @@ valori_code vl_head_read(const struct vl_os *os, const struct vl_kernels *kernel
 {
 	uint8_t data[VL_HEAD_SIZE];
 	valori_code code = VALORI_NOT_FOUND;
+	bool is_whole = false;
 	int fd = os->open(os->context, path, VL_OS_READ);
 
 	if (fd == -ENOENT || fd == -ENOTDIR)
 		return vl_fail(error, VALORI_NOT_FOUND, "%s: is missing", path);
 	if (fd < 0)
 		return vl_fail_system(error, fd, path, "cannot be opened");
-	/* A writer may be storing a slot just now, and then the other one; a few looks, and one is whole. */
-	for (int tries = 0; tries < READ_TRIES && code == VALORI_NOT_FOUND; tries++) {
+	/* A writer may be storing a slot just now, and then the other one; a few looks, and both are whole. */
+	for (int tries = 0; tries < READ_TRIES && !is_whole; tries++) {
 		int64_t count = vl_os_pread_all(os, fd, data, sizeof(data), 0);
 
 		if (count < 0)
@@ -135,6 +138,7 @@ valori_code vl_head_read(const struct vl_os *os, const struct vl_kernels *kernel
 			code = vl_fail(error, VALORI_NOT_FOUND, "%s: is not used: it is too short", path);
 		else
 			code = head_decode(data, path, kernels, out, error);
+		is_whole = code == VALORI_OK ? !out->is_partial : code != VALORI_NOT_FOUND;
 	}
 	os->close(os->context, fd);
 	return code;

@@ -48,6 +48,7 @@ struct vl_reader {
 	bool has_head;
 	struct vl_head head;
 	char note[240];
+	char fault_name[256]; /* the file that the last failure is about, when it is not the one being read; or "" */
 	struct vl_buf list; /* of first events of sealed segments */
 };
 
@@ -55,7 +56,7 @@ struct vl_reader {
 
 static bool is_bounded(const struct vl_reader *reader)
 {
-	return reader->kind == STORE && reader->has_head && !reader->ignore_head;
+	return reader->kind == STORE && reader->has_head && !reader->head.is_partial && !reader->ignore_head;
 }
 
 /* Are commits acknowledged that have not been read yet? */
@@ -65,10 +66,11 @@ static bool is_below_head(const struct vl_reader *reader)
 }
 
 /* Says where: "path: offset 4096: event 17: " before the fact. */
-static valori_code place(const struct vl_reader *reader, valori_error *error, valori_code code)
+static valori_code place(struct vl_reader *reader, valori_error *error, valori_code code)
 {
 	char where[160];
 
+	reader->fault_name[0] = '\0';
 	if (error == NULL)
 		return code;
 	vl_format(where, sizeof(where), "%s: offset %llu: event %llu", reader->name, (unsigned long long)reader->end,
@@ -108,6 +110,9 @@ static valori_code look_at_head(struct vl_reader *reader, valori_error *error)
 	if (code == VALORI_OK && memcmp(head.log_id, reader->base.log_id, 32) == 0) {
 		reader->head = head;
 		reader->has_head = true;
+		if (head.is_partial)
+			vl_format(reader->note, sizeof(reader->note),
+				  "%s: one of its two slots is damaged, and not used", reader->names.head);
 		return VALORI_OK;
 	}
 	if (code == VALORI_OK) {
@@ -144,7 +149,7 @@ static void compare_head(struct vl_reader *reader)
  * Opens the file and reads its header. NOT_FOUND: there is none, or it is empty. Takes path over, also on
  * failure.
  */
-static valori_code segment_open(const struct vl_reader *reader, char *path, size_t path_size, struct segment *out,
+static valori_code segment_open(struct vl_reader *reader, char *path, size_t path_size, struct segment *out,
 				valori_error *error)
 {
 	const struct vl_os *os = reader->os;
@@ -180,11 +185,13 @@ static valori_code segment_open(const struct vl_reader *reader, char *path, size
 	if (code == VALORI_OK)
 		return code;
 fail:
+	if (code != VALORI_NOT_FOUND)
+		vl_format(reader->fault_name, sizeof(reader->fault_name), "%s", path);
 	segment_close(reader, out);
 	return code;
 }
 
-static valori_code open_live(const struct vl_reader *reader, struct segment *out, valori_error *error)
+static valori_code open_live(struct vl_reader *reader, struct segment *out, valori_error *error)
 {
 	size_t size = strlen(reader->names.live) + 1;
 	char *path = vl_alloc(reader->env, size);
@@ -198,7 +205,7 @@ static valori_code open_live(const struct vl_reader *reader, struct segment *out
 }
 
 /* The sealed segment of that name; its header must say the same. */
-static valori_code open_sealed(const struct vl_reader *reader, const char *directory, uint64_t first_event,
+static valori_code open_sealed(struct vl_reader *reader, const char *directory, uint64_t first_event,
 			       struct segment *out, valori_error *error)
 {
 	size_t size;
@@ -222,6 +229,7 @@ static valori_code open_sealed(const struct vl_reader *reader, const char *direc
 		       (unsigned long long)out->start.height);
 	if (error != NULL)
 		error->offset = 144;
+	vl_format(reader->fault_name, sizeof(reader->fault_name), "%s", out->path);
 	segment_close(reader, out);
 	return code;
 }
@@ -242,7 +250,7 @@ static void live_take(struct live *live, const struct vl_position *start)
 }
 
 /* Opens the live file for a look at its header only. */
-static valori_code look_at_live(const struct vl_reader *reader, struct live *live, valori_error *error)
+static valori_code look_at_live(struct vl_reader *reader, struct live *live, valori_error *error)
 {
 	struct segment segment;
 	valori_code code = open_live(reader, &segment, error);
@@ -260,7 +268,7 @@ static valori_code look_at_live(const struct vl_reader *reader, struct live *liv
  * look, the live file may be given its sealed name and be replaced by a new one, in this order, so that a
  * second look finds what the first one missed.
  */
-static valori_code find_segment(const struct vl_reader *reader, uint64_t first_event, struct segment *out,
+static valori_code find_segment(struct vl_reader *reader, uint64_t first_event, struct segment *out,
 				struct live *live, valori_error *error)
 {
 	valori_code code = VALORI_NOT_FOUND;
@@ -355,6 +363,7 @@ static void enter(struct vl_reader *reader, struct segment *segment)
 	reader->name = segment->path;
 	reader->end = VL_SEGMENT_HEADER;
 	reader->begin = reader->size = 0;
+	reader->fault_name[0] = '\0';
 }
 
 /* ---- bytes ---- */
@@ -516,6 +525,7 @@ static valori_code missing_end(struct vl_reader *reader, valori_error *error)
 {
 	uint64_t height = reader->position.height;
 
+	reader->fault_name[0] = '\0';
 	vl_fail(error, VALORI_MISSING,
 		"%s: ends at event %llu, but events up to %llu were acknowledged; to copy a live store, use "
 		"valori-snapshot or valori-replay -o",
@@ -528,10 +538,11 @@ static valori_code missing_end(struct vl_reader *reader, valori_error *error)
 }
 
 /* The segments between this one and those that are there are not. */
-static valori_code gap(const struct vl_reader *reader, const struct survey *survey, valori_error *error)
+static valori_code gap(struct vl_reader *reader, const struct survey *survey, valori_error *error)
 {
 	uint64_t height = reader->position.height;
 
+	reader->fault_name[0] = '\0';
 	/* Not even the segment just read is there any more: somebody trims the log while it is read. */
 	if (survey->first > reader->segment.start.height)
 		return vl_fail(error, VALORI_UNKNOWABLE, "%s: history before event %llu was trimmed",
@@ -597,7 +608,7 @@ static valori_code judge(struct vl_reader *reader, bool is_cut, uint64_t scan_fr
 	code = tail_read(reader, scan_from, &tail, error);
 	if (code != VALORI_OK)
 		return code;
-	if (reader->has_head || !tail.has_header)
+	if ((reader->has_head && !reader->head.is_partial) || !tail.has_header)
 		return end_here(reader, tail.size);
 	if (reader->kind == STREAM)
 		reader->broken = VALORI_DAMAGED;
@@ -615,6 +626,7 @@ static valori_code check_continues(struct vl_reader *reader, const struct segmen
 	difference = vl_position_difference(&segment->start, &reader->position);
 	if (difference == NULL)
 		return VALORI_OK;
+	vl_format(reader->fault_name, sizeof(reader->fault_name), "%s", segment->path);
 	if (memcmp(segment->start.log_id, reader->position.log_id, 32) != 0)
 		return vl_fail(error, VALORI_OTHER_LOG, "%s: belongs to another log than %s", segment->path,
 			       reader->name);
@@ -664,6 +676,7 @@ static valori_code next_segment(struct vl_reader *reader, valori_error *error)
 	}
 	if (survey.next != VALORI_NONE)
 		return gap(reader, &survey, error);
+	vl_format(reader->fault_name, sizeof(reader->fault_name), "%s", reader->names.live);
 	vl_fail(error, VALORI_DAMAGED, "%s: begins with event %llu, which an earlier segment holds as well",
 		reader->names.live, (unsigned long long)live.first_event);
 	if (error != NULL)
@@ -1209,6 +1222,8 @@ valori_code vl_reader_open(const struct vl_env *env, const struct vl_os *os, con
 			code = look_at_head(reader, error);
 	}
 	if (code != VALORI_OK) {
+		if (options->fault_path != NULL && reader->fault_name[0] != '\0')
+			memcpy(options->fault_path, reader->fault_name, sizeof(reader->fault_name));
 		vl_reader_close(reader);
 		return code;
 	}
@@ -1253,6 +1268,11 @@ uint64_t vl_reader_end_offset(const struct vl_reader *reader)
 const char *vl_reader_path(const struct vl_reader *reader)
 {
 	return reader->name;
+}
+
+const char *vl_reader_fault_path(const struct vl_reader *reader)
+{
+	return reader->fault_name[0] != '\0' ? reader->fault_name : reader->name;
 }
 
 uint64_t vl_reader_segments(const struct vl_reader *reader)

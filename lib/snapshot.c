@@ -274,7 +274,7 @@ valori_code vl_snapshot_attach(const struct vl_snapshot *snapshot, struct vl_sta
 	return code;
 }
 
-valori_code vl_snapshot_check_bytes(const struct vl_snapshot *snapshot, valori_error *error)
+static valori_code check_parts(const struct vl_snapshot *snapshot, bool with_vectors, valori_error *error)
 {
 	uint64_t end = VL_SNAPSHOT_HEADER;
 
@@ -289,6 +289,9 @@ valori_code vl_snapshot_check_bytes(const struct vl_snapshot *snapshot, valori_e
 						   error);
 		if (is_last)
 			break;
+		end = part->offset + part->size;
+		if (part->kind == VL_SECTION_VECTORS && !with_vectors)
+			continue;
 		vl_blake3(snapshot->env->kernels, VL_HASH_PLAIN, snapshot->data + part->offset,
 			  (size_t)part->size, digest);
 		if (memcmp(digest, part->digest, VL_HASH_SIZE) != 0) {
@@ -298,7 +301,6 @@ valori_code vl_snapshot_check_bytes(const struct vl_snapshot *snapshot, valori_e
 				  vl_part_name(part->kind));
 			return vl_snapshot_damaged(snapshot->path, part->offset, fact, error);
 		}
-		end = part->offset + part->size;
 	}
 	return VALORI_OK;
 }
@@ -317,4 +319,14 @@ valori_code vl_snapshot_attach_replica(const struct vl_snapshot *snapshot, struc
 	else
 		vl_replica_free(replica);
 	return code;
+}
+
+valori_code vl_snapshot_check_bytes(const struct vl_snapshot *snapshot, valori_error *error)
+{
+	return check_parts(snapshot, true, error);
+}
+
+valori_code vl_snapshot_check_for_writer(const struct vl_snapshot *snapshot, valori_error *error)
+{
+	return check_parts(snapshot, false, error);
 }

@@ -76,6 +76,12 @@ valori_code vl_snapshot_attach_replica(const struct vl_snapshot *snapshot, struc
 valori_code vl_snapshot_verify(const struct vl_snapshot *snapshot, valori_error *error);
 
 /*
+ * What a writer goes on from, all but the vectors: the digests of those sections. From one wrong bit in a tree, a table
+ * or a leaf it would make commits, and acknowledge them, whose roots no replay of the log can give again. OK or DAMAGED.
+ */
+valori_code vl_snapshot_check_for_writer(const struct vl_snapshot *snapshot, valori_error *error);
+
+/*
  * Writes the file: to path whole or not at all (temporary name in the same directory, sync, read back and
  * verify its digests, rename, sync of the directory); or, when path is NULL, as a stream to fd in file
  * order. state, requests and leaf level of commitment are frozen copies (inner tree levels may be computed

@@ -390,7 +390,10 @@ valori_code valori_record_get(const valori_view *view, uint64_t id, valori_recor
 /* The live record with this key. OK, NOT_FOUND. [read] */
 valori_code valori_record_find(const valori_view *view, uint32_t collection, const char *key, size_t key_size,
 			       uint64_t *out_id, valori_error *error);
-/* dim components into out. OK, NOT_FOUND (deleted ones too), UNKNOWABLE (opened with NO_VECTORS). [read] */
+/*
+ * dim components into out, the record's leaf recomputed before. OK, NOT_FOUND (deleted ones too), UNKNOWABLE (opened with
+ * NO_VECTORS), DAMAGED. [read]
+ */
 valori_code valori_vector_get(const valori_view *view, uint64_t id, int32_t *out, valori_error *error);
 
 typedef struct valori_node {
@@ -568,6 +571,7 @@ typedef struct valori_snapshot_info {
 } valori_snapshot_info;
 
 /* Writes the view as a snapshot file, which appears whole or not at all; it is then read back and its root compared.
+ * The snapshot that the store was opened with is looked through first: DAMAGED.
  * path "-": to standard output. out may be NULL. [read] */
 valori_code valori_snapshot_write(valori_view *view, const char *path, valori_snapshot_info *out, valori_error *error);
 /* Header and section table only: fast. NOT_FOUND, NOT_OURS, DAMAGED, NEWER. [any] */
@@ -650,6 +654,7 @@ typedef struct valori_verify_report {
 	uint64_t expect_height;
 	char fault_path[256];
 	char sentence[512]; /* what is wrong and what is still proven; what to do next */
+	char note[256];	    /* what is odd, and does no harm to what was verified; or "" */
 } valori_verify_report;
 
 /*

@@ -97,8 +97,17 @@ static void add_proven(struct verifier *verifier)
 
 /* ---- Accident or rewriting ---- */
 
+static bool is_header_right(const struct verifier *verifier, int fd)
+{
+	uint8_t header[VL_SEGMENT_HEADER];
+	struct vl_position position;
+
+	return vl_os_pread_all(verifier->os, fd, header, sizeof(header), 0) == sizeof(header) &&
+	       vl_segment_header_decode(header, "", verifier->env->kernels, &position, NULL) == VALORI_OK;
+}
+
 /*
- * Are both checksums of the commit at offset right? Then whoever changed it has computed them anew. *time_ms is set
+ * Are both checksums of the commit, or that of the segment header, at offset right? Then whoever changed it has computed them anew. *time_ms is set
  * when its header is sound.
  */
 static bool are_checksums_right(const struct verifier *verifier, const char *path, uint64_t offset, uint64_t *time_ms)
@@ -113,6 +122,10 @@ static bool are_checksums_right(const struct verifier *verifier, const char *pat
 
 	if (fd < 0)
 		return false;
+	if (offset < VL_SEGMENT_HEADER) {
+		is_right = is_header_right(verifier, fd);
+		goto out;
+	}
 	if (vl_os_pread_all(os, fd, header, sizeof(header), offset) != sizeof(header) ||
 	    memcmp(header, "VCMT", 4) != 0 ||
 	    vl_crc32c(kernels, 0, header + 8, sizeof(header) - 8) != vl_get32(header + 4))
@@ -142,7 +155,7 @@ static void report_reader_fault(struct verifier *verifier, const valori_error *f
 {
 	valori_verify_report *report = verifier->report;
 	const struct vl_position *position = vl_reader_position(verifier->reader);
-	const char *path = vl_reader_path(verifier->reader);
+	const char *path = vl_reader_fault_path(verifier->reader);
 	uint64_t time_ms = VALORI_NONE;
 
 	set_proven(verifier);
@@ -384,6 +397,8 @@ static valori_code open_snapshot(struct verifier *verifier, valori_error *error)
 	}
 	verifier->has_snapshot_fault = true;
 	verifier->snapshot_fault = fault;
+	if (code == VALORI_NOT_OURS)
+		verifier->snapshot_fault.offset = 0;
 	return VALORI_OK;
 }
 
@@ -633,6 +648,8 @@ static void judge(struct verifier *verifier)
 	valori_verify_report *report = verifier->report;
 
 	set_proven(verifier);
+	if (!verifier->is_head_different)
+		vl_format(report->note, sizeof(report->note), "%s", vl_reader_note(verifier->reader));
 	if (verifier->has_snapshot_fault) {
 		bool is_mismatch = verifier->snapshot_fault.code == VALORI_MISMATCH;
 
@@ -698,6 +715,7 @@ static valori_code verify_log(struct verifier *verifier, valori_error *error)
 					    .name = stream_name(options),
 					    .prefix = verifier->prefix,
 					    .prefix_size = verifier->prefix_size,
+					    .fault_path = verifier->report->fault_path,
 					    .ignore_head = true};
 	valori_error fault;
 	valori_code code = vl_reader_open(verifier->env, verifier->os, &reading, &verifier->reader, &fault);
@@ -706,7 +724,8 @@ static valori_code verify_log(struct verifier *verifier, valori_error *error)
 		verifier->report->verdict = VALORI_VERDICT_DAMAGED;
 		verifier->report->fault_offset = fault.offset;
 		verifier->report->fault_event = fault.event;
-		set_path(verifier->report, options->path);
+		if (verifier->report->fault_path[0] == '\0')
+			set_path(verifier->report, options->path);
 		add_sentence(verifier->report, fault.message);
 		return VALORI_OK;
 	}
