@@ -40,6 +40,7 @@ void judge_free(struct judge *judge)
 void judge_restore(struct judge *judge)
 {
 	shelf_copy(&judge->shelf, &judge->truth->shelf);
+	judge->path = "db";
 	judge->least = judge->truth->commits;
 }
 
@@ -49,7 +50,7 @@ static void verify(struct judge *judge, struct shelf *shelf)
 {
 	valori_verify_options options = VALORI_VERIFY_INIT;
 
-	options.path = "db";
+	options.path = judge->path;
 	options.snapshot = judge->snapshot;
 	memset(&judge->report, 0, sizeof(judge->report));
 	judge->report.size = sizeof(judge->report);
@@ -273,7 +274,7 @@ static void judge_replay(struct judge *judge)
 
 static void judge_write(struct judge *judge)
 {
-	const char *snapshot = judge->snapshot;
+	const char *snapshot = judge->snapshot, *path = judge->path;
 	valori_info info = {.size = sizeof(info)};
 	valori *store;
 	valori_code code;
@@ -292,7 +293,9 @@ static void judge_write(struct judge *judge)
 	/* The log, as far as it goes back, must prove itself: without the snapshot that may be damaged. */
 	if (!judge->is_log_gone)
 		judge->snapshot = "";
+	judge->path = "db";
 	verify(judge, &judge->scratch);
+	judge->path = path;
 	judge->snapshot = snapshot;
 	if (judge->is_log_gone && judge_has_found(judge))
 		return; /* what the store begins with is damaged, and found to be */

@@ -22,6 +22,7 @@ struct judge {
 	const struct truth *truth;
 	struct shelf shelf;   /* the damaged files */
 	struct shelf scratch; /* for who writes */
+	const char *path;     /* what valori-verify is asked about */
 	const char *snapshot; /* NULL: as the tools do; "": none */
 	unsigned least;       /* commits with which a store that opens must at least begin */
 	bool is_log_gone;     /* only the snapshot is there */

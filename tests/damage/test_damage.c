@@ -99,7 +99,7 @@ static bool is_in_zeros(const struct shelf_file *file, size_t at)
 
 /*
  * Every bit of a file; in the midst of zeros one bit of each byte, and in large files of some of them, unless there is
- * time. One flip in `rare` is shown to who reads, and some of these to who writes, too.
+ * time. One flip in `rare` is shown to who reads, some of these to who writes, too.
  */
 static void flip_all(const char *path, const char *is_said, unsigned rare, const char *what)
 {
@@ -107,25 +107,47 @@ static void flip_all(const char *path, const char *is_said, unsigned rare, const
 	struct shelf_file *file = shelf_find(&judge.shelf, path);
 	size_t size = file->size, few = size > 16384 ? 8 : 1;
 
+	rare = check_long() ? 1 : rare;
 	for (size_t at = 0; at < size; at++) {
 		bool is_alike = is_in_zeros(file, at) && !check_long();
 
 		if (is_alike && at % few != 0)
 			continue;
 		for (unsigned bit = 0; bit < 8; bit++) {
-			bool is_rare = tally.tried % (rare * 8) == 0;
 			char how[32];
 
 			if (is_alike && bit != at / few % 8)
 				continue;
 			snprintf(how, sizeof(how), "bit %u flipped", bit);
 			file->data[at] ^= (uint8_t)(1u << bit);
-			if (tally.tried % rare == 0 || check_long())
-				tally_others(&tally, path, at, how, is_rare || check_long() ? JUDGE_ALL : JUDGE_READ);
+			if (tally.tried % rare == 0)
+				tally_others(&tally, path, at, how,
+					     tally.tried / rare % 8 == 0 || check_long() ? JUDGE_ALL : JUDGE_READ);
 			tally_verdict(&tally, path, at, how, is_said);
 			file->data[at] ^= (uint8_t)(1u << bit);
 		}
 	}
+	report(&tally, what);
+}
+
+/* One bit of every byte that says something (all bits, if there is time): valori-verify and who writes. */
+static void flip_for_writers(const char *path, const char *what)
+{
+	struct tally tally = {0};
+	struct shelf_file *file = shelf_find(&judge.shelf, path);
+
+	for (size_t at = 0; at < file->size; at++)
+		for (unsigned bit = 0; bit < 8; bit++) {
+			char how[32];
+
+			if (!check_long() && (file->data[at] == 0 || bit != at % 8))
+				continue;
+			snprintf(how, sizeof(how), "bit %u flipped", bit);
+			file->data[at] ^= (uint8_t)(1u << bit);
+			tally_others(&tally, path, at, how, JUDGE_WRITE);
+			tally_verdict(&tally, path, at, how, NULL);
+			file->data[at] ^= (uint8_t)(1u << bit);
+		}
 	report(&tally, what);
 }
 
@@ -164,8 +186,14 @@ static void damage_snapshots(void)
 			   "%s, in which nothing is wrong", names[which]))
 			printf("# %s\n", judge.complaint);
 		snprintf(text, sizeof(text), "%s, cut", names[which]);
-		cut_all("db/snapshot.val", NULL, 61, 4, text);
-		flip_all("db/snapshot.val", NULL, which == 0 ? 4 : 1, names[which]);
+		cut_all("db/snapshot.val", NULL, 251, 4, text);
+		if (which == 1) {
+			flip_for_writers("db/snapshot.val", names[which]);
+			break;
+		}
+		/* What is told of the snapshot alone is told of it beside its log. */
+		judge.path = check_long() ? "db" : "db/snapshot.val";
+		flip_all("db/snapshot.val", NULL, 8, names[which]);
 	}
 }
 
@@ -180,12 +208,12 @@ int main(void)
 	if (judge.complaint[0] != '\0')
 		printf("# %s\n", judge.complaint);
 	judge_restore(&judge);
-	cut_all("db/events.log", NULL, 1, 8, "the live segment, cut");
-	cut_all("db/events-00000000000000000000.log", NULL, 1, 8, "the sealed segment, cut");
-	flip_all("db/events.log", NULL, 2, "the live segment");
-	flip_all("db/events-00000000000000000000.log", NULL, 2, "the sealed segment");
-	cut_all("db/events.head", "events.head", 1, 8, "the head file, cut");
-	flip_all("db/events.head", "events.head", 1, "the head file");
+	cut_all("db/events.log", NULL, 1, 16, "the live segment, cut");
+	cut_all("db/events-00000000000000000000.log", NULL, 1, 16, "the sealed segment, cut");
+	flip_all("db/events.log", NULL, 4, "the live segment");
+	flip_all("db/events-00000000000000000000.log", NULL, 8, "the sealed segment");
+	cut_all("db/events.head", "events.head", 1, 32, "the head file, cut");
+	flip_all("db/events.head", "events.head", 4, "the head file");
 	judge_restore(&judge);
 	damage_snapshots();
 	judge_free(&judge);
