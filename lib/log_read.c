@@ -627,9 +627,12 @@ static valori_code check_continues(struct vl_reader *reader, const struct segmen
 	if (difference == NULL)
 		return VALORI_OK;
 	vl_format(reader->fault_name, sizeof(reader->fault_name), "%s", segment->path);
-	if (memcmp(segment->start.log_id, reader->position.log_id, 32) != 0)
-		return vl_fail(error, VALORI_OTHER_LOG, "%s: belongs to another log than %s", segment->path,
-			       reader->name);
+	if (memcmp(segment->start.log_id, reader->position.log_id, 32) != 0) {
+		vl_fail(error, VALORI_OTHER_LOG, "%s: belongs to another log than %s", segment->path, reader->name);
+		if (error != NULL)
+			error->offset = 32;
+		return VALORI_OTHER_LOG;
+	}
 	vl_fail(error, VALORI_DAMAGED, "%s: does not continue the segment before it: %s differs", segment->path,
 		difference);
 	if (error != NULL) {

@@ -166,6 +166,8 @@ static void report_reader_fault(struct verifier *verifier, const valori_error *f
 	if (fault->code == VALORI_DAMAGED && fault->offset != VALORI_NONE && path != NULL &&
 	    verifier->options->path != NULL)
 		report->fault_rewrite = are_checksums_right(verifier, path, fault->offset, &time_ms);
+	if (fault->code == VALORI_OTHER_LOG)
+		report->fault_rewrite = 1;
 	report->fault_time_ms = time_ms;
 	report->verdict = report->fault_rewrite ? VALORI_TAMPERED : VALORI_VERDICT_DAMAGED;
 	add_sentence(report, fault->message);
@@ -706,6 +708,24 @@ static void judge(struct verifier *verifier)
 	}
 }
 
+/* Is the log what it was when its first segment was opened, and was not replaced, as by a restore, while it was read? */
+static bool is_base_still_there(const struct verifier *verifier)
+{
+	const struct vl_reader_options reading = {.path = verifier->options->path,
+						  .archive = verifier->options->archive,
+						  .fd = -1,
+						  .ignore_head = true};
+	struct vl_reader *now;
+	bool is_same;
+
+	if (reading.path == NULL || verifier->reader == NULL ||
+	    vl_reader_open(verifier->env, verifier->os, &reading, &now, NULL) != VALORI_OK)
+		return false;
+	is_same = memcmp(vl_reader_base(now)->log_id, vl_reader_base(verifier->reader)->log_id, VL_HASH_SIZE) == 0;
+	vl_reader_close(now);
+	return is_same;
+}
+
 static valori_code verify_log(struct verifier *verifier, valori_error *error)
 {
 	const valori_verify_options *options = verifier->options;
@@ -753,6 +773,11 @@ static valori_code verify_log(struct verifier *verifier, valori_error *error)
 				       reading.path != NULL ? reading.path : reading.name,
 				       (unsigned long long)verifier->report->height,
 				       (unsigned long long)options->at.value);
+		return VALORI_OK;
+	}
+	if (code == VALORI_OTHER_LOG && is_base_still_there(verifier)) {
+		report_reader_fault(verifier, &fault);
+		add_sentence(verifier->report, "these are the files of two logs, put together");
 		return VALORI_OK;
 	}
 	if (code == VALORI_MISMATCH)
