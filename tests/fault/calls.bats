@@ -144,7 +144,9 @@ ingest() { # how
 store_is_whole() {
 	is_wanted || return
 	if [ "$code" = 0 ]; then
-		[ -s db/snapshot.val ] || { echo "no snapshot"; return 1; }
+		# it has done what it was asked for: the snapshot is the new one, the log is trimmed, nothing else is left
+		[ "$(info_root db/snapshot.val)" = "$wanted" ] || { echo "not the snapshot of this store"; return 1; }
+		[ "$(echo db/*)" = "db/events.head db/events.lock db/events.log db/snapshot.val" ] || { echo db/*; return 1; }
 		return
 	fi
 	# whatever was left behind is out of the way of the next one
@@ -152,7 +154,12 @@ store_is_whole() {
 	is_wanted
 }
 
+info_root() { # snapshot
+	valori-snapshot -s "$1" --info | awk -F '\t' '$1 == "state_root" { print $2 }'
+}
+
 snapshot() { # how
+	valori-snapshot -q -l good # an older one, which must make place
 	valori-ingest -q -l good --batch=5 --segment-size=8192 --resume second >ids
 	wanted=$(root good)
 	before() { copy_good; }
