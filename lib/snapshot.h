@@ -76,8 +76,9 @@ valori_code vl_snapshot_attach_replica(const struct vl_snapshot *snapshot, struc
 valori_code vl_snapshot_verify(const struct vl_snapshot *snapshot, valori_error *error);
 
 /*
- * What a writer goes on from, all but the vectors: the digests of those sections. From one wrong bit in a tree, a table
- * or a leaf it would make commits, and acknowledge them, whose roots no replay of the log can give again. OK or DAMAGED.
+ * What a writer goes on from, all but the vectors: the digests of those sections. From one wrong bit in a
+ * tree, a table or a leaf it would make commits, and acknowledge them, whose roots no replay of the log can
+ * give again. OK or DAMAGED.
  */
 valori_code vl_snapshot_check_for_writer(const struct vl_snapshot *snapshot, valori_error *error);
 
