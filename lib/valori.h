@@ -391,8 +391,8 @@ valori_code valori_record_get(const valori_view *view, uint64_t id, valori_recor
 valori_code valori_record_find(const valori_view *view, uint32_t collection, const char *key, size_t key_size,
 			       uint64_t *out_id, valori_error *error);
 /*
- * dim components into out, the record's leaf recomputed before. OK, NOT_FOUND (deleted ones too), UNKNOWABLE (opened with
- * NO_VECTORS), DAMAGED. [read]
+ * dim components into out, the record's leaf recomputed before. OK, NOT_FOUND (deleted ones too), UNKNOWABLE (opened
+ * with NO_VECTORS), DAMAGED. [read]
  */
 valori_code valori_vector_get(const valori_view *view, uint64_t id, int32_t *out, valori_error *error);
 

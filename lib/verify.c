@@ -107,8 +107,8 @@ static bool is_header_right(const struct verifier *verifier, int fd)
 }
 
 /*
- * Are both checksums of the commit, or that of the segment header, at offset right? Then whoever changed it has computed them anew. *time_ms is set
- * when its header is sound.
+ * Are both checksums of the commit, or that of the segment header, at offset right? Then whoever changed it has
+ * computed them anew. *time_ms is set when a commit's header is sound.
  */
 static bool are_checksums_right(const struct verifier *verifier, const char *path, uint64_t offset, uint64_t *time_ms)
 {
@@ -708,7 +708,7 @@ static void judge(struct verifier *verifier)
 	}
 }
 
-/* Is the log what it was when its first segment was opened, and was not replaced, as by a restore, while it was read? */
+/* Is the log the one whose first segment was opened, and was not replaced, as by a restore, while it was read? */
 static bool is_base_still_there(const struct verifier *verifier)
 {
 	const struct vl_reader_options reading = {.path = verifier->options->path,

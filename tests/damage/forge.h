@@ -44,8 +44,8 @@ void forge_read(struct forged *forged, const uint8_t *data, size_t size);
 /* Computes what is to be computed. False: the events cannot be applied one after the other. */
 bool forge_compute(struct forged *forged, unsigned what);
 /*
- * The segment with commits [first, last), its header following from those before: malloc'ed. *event is the number of its
- * first event.
+ * The segment with commits [first, last), its header following from those before: malloc'ed. *event is the number of
+ * its first event.
  */
 uint8_t *forge_write(const struct forged *forged, unsigned first, unsigned last, size_t *size, uint64_t *event);
 

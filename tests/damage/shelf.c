@@ -29,7 +29,7 @@ static int name_new(struct shelf *shelf, const char *path, int file)
 	int i = find(shelf, "");
 
 	must(i >= 0 && strlen(path) < SHELF_PATH, path);
-	strcpy(shelf->names[i].path, path);
+	snprintf(shelf->names[i].path, SHELF_PATH, "%s", path);
 	shelf->names[i].file = file;
 	if (file >= 0)
 		shelf->files[file].names++;
@@ -276,7 +276,7 @@ static int do_rename(void *context, const char *from, const char *to)
 		return -ENOENT;
 	shelf_remove(shelf, to);
 	must(strlen(to) < SHELF_PATH, to);
-	strcpy(shelf->names[name].path, to);
+	snprintf(shelf->names[name].path, SHELF_PATH, "%s", to);
 	return 0;
 }
 
@@ -333,7 +333,7 @@ static int do_list(void *context, const char *path, int (*visit)(void *argument,
 	for (size_t i = 0; i < count; i++) {
 		int result;
 
-		strcpy(copy, found[i]); /* which visit may remove */
+		snprintf(copy, sizeof(copy), "%s", found[i]); /* which visit may remove */
 		result = visit(argument, copy);
 		if (result != 0)
 			return result;

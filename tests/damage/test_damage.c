@@ -168,8 +168,8 @@ static void cut_all(const char *path, const char *is_said, unsigned step, unsign
 }
 
 /*
- * Damage in a snapshot's data is found by valori-verify, and by who would give it out or build on it. One is followed by
- * commits, which are replayed on it; on the other one a writer goes on at once.
+ * Damage in a snapshot's data is found by valori-verify, and by who would give it out or build on it. One is followed
+ * by commits, which are replayed on it; on the other one a writer goes on at once.
  */
 static void damage_snapshots(void)
 {

@@ -160,8 +160,9 @@ static void change_request(struct forged *forged)
 static void test_events(void)
 {
 	/*
-	 * Consistently rewritten, a log proves itself; only what was written down elsewhere tells. Of a state root nothing
-	 * follows about the way to it: that the order was another one, or something was done twice, it cannot tell.
+	 * Consistently rewritten, a log proves itself; only what was written down elsewhere tells. Of a state root
+	 * nothing follows about the way to it: that the order was another one, or something was done twice, it cannot
+	 * tell.
 	 */
 	static const struct {
 		const char *name;
@@ -183,7 +184,8 @@ static void test_events(void)
 	for (size_t i = 0; i < sizeof(attacks) / sizeof(attacks[0]); i++)
 		for (unsigned care = 0; care < 3; care++) {
 			static const unsigned what[3] = {0, FORGE_EVENTS_ROOTS, FORGE_EVENTS_ROOTS | FORGE_STATE_ROOTS};
-			static const char *const how[3] = {"with right checksums", "and the events roots computed anew",
+			static const char *const how[3] = {"with right checksums",
+							   "and the events roots computed anew",
 							   "and all roots computed anew"};
 			static struct forged forged;
 
