@@ -59,7 +59,8 @@ endif
 $(BUILD)/%.o: %.c $(BUILD)/config.mak
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(HOSTED) $(KERNEL) -Ilib $(if $(filter tests/% bench/%,$<),-Icmd) $(SODIUM_CFLAGS) $(CIVETWEB_CFLAGS) -c -o $@ $<
+	$(Q)$(CC) $(HOSTED) $(KERNEL) -Ilib $(if $(filter tests/% bench/%,$<),-Icmd) $(SODIUM_CFLAGS) \
+		$(CIVETWEB_CFLAGS) -c -o $@ $<
 
 $(STATIC): $(LIB_OBJECTS)
 	$(call say,AR,$@)
