@@ -35,7 +35,7 @@ SHARED := $(BUILD)/libvalori.so.$(VERSION)
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all lib core test-programs fuzz fuzzers bench demo check check-ci check-long deps deps-ci format install
-.PHONY: uninstall clean
+.PHONY: determinism uninstall clean
 
 all: lib $(TOOLS)
 
@@ -90,9 +90,9 @@ core: $(if $(CORE_OBJECTS),$(BUILD)/core.o)
 	needed=$$($(NM) -u $(BUILD)/core.o | awk '$$NF !~ /^($(CORE_ALLOWED))$$/ { print $$NF }'); \
 	if [ -n "$$needed" ]; then echo "core: needs of the world:" $$needed >&2; exit 1; fi
 
-$(BUILD)/core.o: $(CORE_OBJECTS)
+$(BUILD)/core.o: $(CORE_OBJECTS) lib/LAYERS
 	$(call say,CORE,$@)
-	$(Q)$(CC) $(CFLAGS) -fno-sanitize=all -nostdlib -r -o $@ $^
+	$(Q)$(CC) $(CFLAGS) -fno-sanitize=all -nostdlib -r -o $@ $(CORE_OBJECTS)
 
 $(BUILD)/core/%.o: lib/%.c $(BUILD)/config.mak
 	@mkdir -p $(@D)
@@ -154,7 +154,33 @@ $(FAILING): tests/fault/failing.c $(BUILD)/config.mak
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(HOSTED) $(LDFLAGS) -fno-sanitize=all -U_FILE_OFFSET_BITS -U_TIME_BITS -shared -o $@ $<
 
-test-programs: $(TESTS) $(FUZZ_REPLAYS) $(FAILING)
+# What follows commit streams in the determinism matrix: the core and a machine for it; the engine; what makes the streams.
+# Of a cross compiler nothing but the first is asked.
+DETERMINISM := $(BUILD)/determinism
+MACHINE ?= hosted
+answering = $(patsubst %,$(DETERMINISM)/%.o,answers follow)
+
+$(DETERMINISM)/%.o: tests/determinism/%.c $(BUILD)/config.mak
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(COMMON) -ffreestanding -Ilib -c -o $@ $<
+
+$(DETERMINISM)/follow: $(answering) $(DETERMINISM)/machine_$(MACHINE).o $(CORE_OBJECTS) \
+		$(if $(filter hosted,$(MACHINE)),$(BUILD)/core/cpu.o)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(LDFLAGS) $(if $(filter hosted,$(MACHINE)),,-lgcc)
+
+$(DETERMINISM)/engine $(DETERMINISM)/generate: $(DETERMINISM)/%: $(BUILD)/tests/determinism/%.o \
+		$(BUILD)/tests/determinism/answers.o $(BUILD)/tests/unit/sample.o $(STATIC)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
+
+# Where a whole matrix is made, and what it takes from here.
+determinism:
+	@./configure --dir=$(BUILD) --deps=build
+	@tests/determinism/matrix --build=$(BUILD)
+
+test-programs: $(TESTS) $(FUZZ_REPLAYS) $(FAILING) $(addprefix $(DETERMINISM)/,follow engine generate)
 
 # All processors, unless whoever called make has said how many.
 PARALLEL = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 2))
