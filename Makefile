@@ -40,7 +40,7 @@ SHARED := $(BUILD)/libvalori.so.$(VERSION)
 all: lib $(TOOLS)
 
 # make runs configure by itself where nobody has; later with the same arguments whenever configure changed.
-ifeq ($(filter deps deps-ci clean format check-ci fuzz,$(MAKECMDGOALS)),)
+ifeq ($(filter deps deps-ci clean format check-ci fuzz determinism,$(MAKECMDGOALS)),)
 $(BUILD)/config.mak: configure
 	./configure $(or $(CONFIGURE_ARGS),--dir=$(BUILD)) $(if $(filter check demo,$(MAKECMDGOALS)),--install-deps)
 endif
@@ -154,8 +154,8 @@ $(FAILING): tests/fault/failing.c $(BUILD)/config.mak
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(HOSTED) $(LDFLAGS) -fno-sanitize=all -U_FILE_OFFSET_BITS -U_TIME_BITS -shared -o $@ $<
 
-# What follows commit streams in the determinism matrix: the core and a machine for it; the engine; what makes the streams.
-# Of a cross compiler nothing but the first is asked.
+# What follows commit streams in the determinism matrix: the core with a machine for it, and the engine; what makes the
+# streams. Of a cross compiler only the first is asked.
 DETERMINISM := $(BUILD)/determinism
 MACHINE ?= hosted
 answering = $(patsubst %,$(DETERMINISM)/%.o,answers follow)
@@ -175,9 +175,8 @@ $(DETERMINISM)/engine $(DETERMINISM)/generate: $(DETERMINISM)/%: $(BUILD)/tests/
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
 
-# Where a whole matrix is made, and what it takes from here.
+# The same streams on every machine that there is a compiler for (make deps-ci installs them).
 determinism:
-	@./configure --dir=$(BUILD) --deps=build
 	@tests/determinism/matrix --build=$(BUILD)
 
 test-programs: $(TESTS) $(FUZZ_REPLAYS) $(FAILING) $(addprefix $(DETERMINISM)/,follow engine generate)

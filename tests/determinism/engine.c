@@ -5,9 +5,9 @@
  *
  * FORM       live      every event is an operation again, as a program would ask for it; clock, log id and salts are
  *                      those of the stream
- *            replayed  the commits are replicated; the store is closed, and opened from its log
+ *            replayed  the commits are replicated; the store is closed, and opened again from its log
  *            restored  the same, with a snapshot at the half: the store is opened from that and the rest of the log
- * BATCH      live: operations of a commit; 0: as the stream has them
+ * BATCH      live: operations of a commit, which also ends where one of the stream does; 0: as the stream has them
  * DIRECTORY  of the store; must not be there
  *
  * A line as that of follow.c for 1, 2 and 8 threads that search, with their number behind it. VALORI_CPU forces the
@@ -33,7 +33,7 @@ struct run {
 	struct vl_os os; /* the real one, but for the clock and for randomness */
 	uint64_t now;
 	uint8_t log_id[VALORI_HASH_SIZE];
-	struct vl_buf salts; /* of the operations in the batch that are not drawn yet come from salts.data + salts_drawn */
+	struct vl_buf salts; /* of the commit that is read; those from salts_drawn on are not drawn yet */
 	size_t salts_drawn;
 	valori_batch *operations;
 	struct vl_buf meta; /* u64 place in keys, u64 size, by slot */
@@ -202,7 +202,6 @@ static void commit_batch(struct run *run, const valori_commit_view *commit)
 	run->operations = NULL;
 }
 
-/* Salts are drawn when an operation is added: those of one at a time, in the order of their use. */
 static void add_event(struct run *run, const valori_event *event, uint32_t dim)
 {
 	valori_op op = operation_of(run, event, dim);
@@ -385,6 +384,10 @@ int main(int argc, char **argv)
 
 	if (argc != 6) {
 		fputs("usage: engine live|replayed|restored BATCH DIRECTORY STREAM EVENTS\n", stderr);
+		return 2;
+	}
+	if (getenv("VALORI_CPU") != NULL && strcmp(getenv("VALORI_CPU"), valori_cpu()) != 0) {
+		fprintf(stderr, "engine: VALORI_CPU asks for other kernels than %s\n", valori_cpu());
 		return 2;
 	}
 	is_live = strcmp(argv[1], "live") == 0;

@@ -353,7 +353,7 @@ int main(int argc, char **argv)
 		make_commit(&generator, events);
 	for (uint8_t type = 1; type < VL_EVENT_TYPES; type++) {
 		printf("%s %llu\n", vl_event_type_name(type), (unsigned long long)generator.made[type]);
-		if (generator.made[type] == 0)
+		if (generator.made[type] == 0 && events >= 10000)
 			fail("a kind of event is not there");
 	}
 	sample_free(&generator.sample);
