@@ -584,20 +584,24 @@ npy() { # descr, order, shape, data on stdin
 	[ "$(sed -E 's/.*height ([0-9]+).*/\1/' said)" = "$(height db)" ]
 }
 
-@test "SIGTERM ends it between batches, and it says what is committed" {
-	mkfifo fifo
-	valori-ingest -l db --batch=2 fifo >ids 2>said &
-	pid=$!
-	exec 9>fifo
-	printf '[1,2]\n[3,4]\n[5,6]\n' >&9
-	for _ in {1..100}; do [ "$(wc -l <ids)" = 2 ] && break; sleep 0.05; done
-	kill -TERM $pid
-	code=0
-	wait $pid || code=$?
-	exec 9>&-
-	[ $code = 143 ]
-	grep -q "2 rows are committed; height 2" said
-	[ "$(height db)" = 2 ]
+@test "SIGTERM, SIGINT and SIGHUP end it between batches, and it says what is committed" {
+	for signal in TERM:143 INT:130 HUP:129; do
+		rm -rf db fifo
+		mkfifo fifo
+		valori-ingest -l db --batch=2 fifo >ids 2>said &
+		pid=$!
+		exec 9>fifo
+		printf '[1,2]\n[3,4]\n[5,6]\n' >&9
+		for _ in {1..100}; do [ "$(wc -l <ids)" = 2 ] && break; sleep 0.05; done
+		kill -"${signal%:*}" $pid
+		code=0
+		wait $pid || code=$?
+		exec 9>&-
+		[ "$code" = "${signal#*:}" ] || fail "$signal: status $code"
+		grep -q "2 rows are committed; height 2" said
+		[ "$(height db)" = 2 ]
+		valori-verify -q db
+	done
 }
 
 @test "SIGUSR1 prints a line of progress" {

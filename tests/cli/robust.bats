@@ -417,3 +417,21 @@ teardown() {
 	done
 	says 3 "standard input" valori-snapshot -l new -s - --restore
 }
+
+# ---- the clock ----
+
+@test "the clock was set back: times of commits never go back, and a moment is found by its time" {
+	if grep -q '^SANITIZED = yes' "$BUILD/config.mak"; then skip "a sanitizer wants to be loaded first itself"; fi
+	store db 4 2 2
+	before=$(valori-replay --state db | awk -F '\t' '$1 == "time" { print $2 }')
+	rows 4 2 2 z | FAIL_CLOCK=86400 LD_PRELOAD=$(cd "$BUILD" && pwd)/tests/fault/failing.so \
+		valori-ingest -q -l db --batch 2 >ids
+	valori-verify -q db
+	valori-verify --trace db | cut -s -f 4 >times
+	[ "$(wc -l <times)" = 4 ]
+	sort -c times
+	[ "$(tail -n 1 times)" = "$before" ]
+	[ "$(valori-replay --state --at="$before" db | awk -F '\t' '$1 == "height" { print $2 }')" = 8 ]
+	rows 2 2 3 y | valori-ingest -q -l db >ids
+	valori-verify -q db
+}

@@ -4,6 +4,7 @@
  * FAIL_AT=N is the number of the call, from 1; FAIL_HOW says how: hard (the error that such a call has when a disk
  * breaks, is full, or descriptors run out), interrupted (EINTR) or short (half of what was asked for). Calls that
  * cannot fail so are not counted. FAIL_COUNT=FILE is where the number of calls goes when the program ends.
+ * FAIL_CLOCK=SECONDS sets the clock back.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -15,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PUBLIC __attribute__((visibility("default")))
@@ -147,3 +149,14 @@ CALL(fdatasync, HARD, EIO, (int fd), fd)
 CALL(rename, HARD, EIO, (const char *from, const char *to), from, to)
 CALL(unlink, HARD, EIO, (const char *path), path)
 CALL(linkat, HARD, EMLINK, (int a, const char *from, int b, const char *to, int flags), a, from, b, to, flags)
+
+PUBLIC int clock_gettime(clockid_t clock, struct timespec *now);
+PUBLIC int clock_gettime(clockid_t clock, struct timespec *now)
+{
+	const char *back = getenv("FAIL_CLOCK");
+	int result = (int)syscall(SYS_clock_gettime, clock, now);
+
+	if (result == 0 && back != NULL && clock == CLOCK_REALTIME)
+		now->tv_sec -= strtol(back, NULL, 10);
+	return result;
+}
