@@ -307,6 +307,9 @@ static void test_splices(void)
 	shelf_put(&shelf, "db/events.log", data, size);
 	free(data);
 	judged("the second segment of another log", (const unsigned[])ALL(T));
+	check(report.height == truth.moments[SPLIT].height && report.fault_offset == 32 &&
+		      strcmp(report.fault_path, "db/events.log") == 0,
+	      "the second segment of another log: nothing of it is taken for proven");
 
 	/* The whole of it: it proves itself, and nothing that was written down of the first. */
 	lay_out(&forged, two_segments, 2);
