@@ -119,7 +119,7 @@ static void make_vector(enum kind kind, uint32_t dim, uint8_t *out, uint64_t *se
 		case SPARSE: value = r % 500 == 0 ? (int32_t)(r >> 40) : 0; break;
 		case CLUSTERS: value = (int32_t)(r % 4096) + (row % 64 == 0 ? most / 2 : 0); break;
 		case KINDS: break;
-	}
+		}
 		vl_put32(out + 4 * i, (uint32_t)value);
 	}
 }
@@ -131,7 +131,7 @@ static unsigned bound_faults(const struct store *store, const uint8_t *query)
 {
 	static uint8_t code[VL_CODE_STRIDE_MAX] __attribute__((aligned(64)));
 	uint64_t residual = vl_codes_query(&store->codes, query, code);
-		unsigned wrong = 0;
+	unsigned wrong = 0;
 
 	for (uint32_t row = 0; row < store->codes.count; row++) {
 		const uint8_t *vector = vl_state_vector(&store->state, vl_codes_id(&store->codes, row));
@@ -158,7 +158,7 @@ static unsigned compare(const struct store *store, const uint8_t *queries, size_
 	const struct vl_codes *codes = &store->codes;
 	uint64_t from = first < codes->count ? vl_codes_id(codes, first) : VALORI_NONE;
 	uint64_t to = last == 0 ? 0 : vl_codes_id(codes, (last < codes->count ? last : codes->count) - 1) + 1;
-		unsigned wrong = 0;
+	unsigned wrong = 0;
 
 	wrong +=
 		vl_brute_search(&store->state, queries, count, k, filter, from, to, should_be, hits, NULL) != VALORI_OK;
@@ -188,7 +188,7 @@ static void make_store(struct store *store, enum kind kind, uint32_t dim, uint32
 			make_vector(kind, dim, vector, seed);
 		insert(store, vector, check_random(seed) % 10 == 0, check_random(seed) % 4);
 		if (i == count / 2)
-	append_all(store);
+			append_all(store);
 	}
 	for (uint32_t id = 0; id < count; id++) {
 		uint64_t r = check_random(seed) % 16;
@@ -197,7 +197,7 @@ static void make_store(struct store *store, enum kind kind, uint32_t dim, uint32
 			apply(store, (struct vl_event){.type = r == 0 ? VALORI_EVENT_DELETE : VALORI_EVENT_SOFT_DELETE,
 						       .id = id});
 		if (id == count / 4)
-	append_all(store);
+			append_all(store);
 	}
 	append_all(store);
 	free(vector);
@@ -287,6 +287,91 @@ static void test_outliers(void)
 	}
 }
 
+/* ---- what need not be compared ---- */
+
+static void test_spared(void)
+{
+	enum { DIM = 64, COUNT = 6000 };
+	uint8_t vector[4 * DIM], query[4 * DIM];
+	const struct vl_filter all = {0, false, 0}, few = {0, true, 7}, none = {0, true, 8};
+	uint64_t compared = 0, seed = 9;
+	unsigned wrong = 0;
+	struct store store;
+
+	store_open(&store, DIM);
+	fill(vector, DIM, 3 << 16);
+	for (int i = 0; i < COUNT; i++)
+		insert(&store, vector, 0, i % 100 == 0 ? 7 : 0);
+	append_all(&store);
+	fill(query, DIM, 5 << 16);
+	wrong += compare(&store, query, 1, 10, &all, 0, UINT32_MAX, &compared);
+	check(wrong == 0 && compared == 10, "of equal records only the first ones are compared");
+	compared = 0;
+	wrong += compare(&store, query, 1, 10, &few, 0, UINT32_MAX, &compared);
+	check(wrong == 0 && compared == 10, "or the first ones with a tag");
+	compared = 0;
+	wrong += compare(&store, query, 1, 10, &none, 0, UINT32_MAX, &compared);
+	check(wrong == 0 && compared == 0, "a tag that nobody has costs no exact distance");
+	store_close(&store);
+	store_open(&store, DIM);
+	for (int i = 0; i < COUNT; i++) {
+		make_vector(BYTES, DIM, vector, &seed);
+		insert(&store, vector, 0, 0);
+	}
+	append_all(&store);
+	make_vector(BYTES, DIM, query, &seed);
+	check(store.codes.quantiser.low == 0 && store.codes.quantiser.step == 65536 &&
+		      vl_codes_bound(&store.codes, 0) == 0,
+	      "bytes are coded without loss");
+	compared = 0;
+	wrong += compare(&store, query, 1, 10, &all, 0, UINT32_MAX, &compared);
+	check(wrong == 0 && compared < 60, "of 6,000 records with exact codes a few dozens are compared");
+	store_close(&store);
+}
+
+/* Heaps that already hold hits of other ranges, also with ids above those of the rows. */
+static void test_ranges(void)
+{
+	enum { DIM = 4, COUNT = 4000, K = 10, QUERIES = 3 };
+	uint8_t vector[4 * DIM], queries[QUERIES][4 * DIM];
+	const struct vl_filter filter = {0, false, 0};
+	valori_hit is[QUERIES * K], should_be[QUERIES * K];
+	size_t is_hits[QUERIES] = {0}, hits[QUERIES] = {0};
+	uint64_t seed = 4;
+	unsigned wrong = 0;
+	struct store store;
+
+	store_open(&store, DIM);
+	for (int i = 0; i < COUNT; i++) {
+		make_vector(FEW, DIM, vector, &seed);
+		insert(&store, vector, 0, 0);
+	}
+	append_all(&store);
+	for (int q = 0; q < QUERIES; q++)
+		make_vector(FEW, DIM, queries[q], &seed);
+	vl_brute_search(&store.state, queries[0], QUERIES, K, &filter, 0, COUNT, should_be, hits, NULL);
+	for (uint32_t first = COUNT; first > 0; first -= 500)
+		wrong += vl_codes_search(&store.codes, &store.state, queries[0], QUERIES, K, &filter, first - 500,
+					 first, is, is_hits, NULL, NULL) != VALORI_OK;
+	for (int q = 0; q < QUERIES; q++) {
+		vl_hits_sort(should_be + q * K, hits[q]);
+		vl_hits_sort(is + q * K, is_hits[q]);
+		wrong += is_hits[q] != hits[q] || memcmp(is + q * K, should_be + q * K, sizeof(*is) * K) != 0;
+	}
+	check(wrong == 0, "ranges from the last to the first: the smaller id comes later and wins");
+	memory.fail_at = memory.calls + 1;
+	check(vl_codes_search(&store.codes, &store.state, queries[0], 1, K, &filter, 0, COUNT, is, is_hits, NULL,
+			      NULL) == VALORI_NO_MEMORY,
+	      "a search may run out of memory");
+	memory.fail_at = 0;
+	store.state.flags |= VL_STATE_NO_VECTORS;
+	check(vl_codes_search(&store.codes, &store.state, queries[0], 1, K, &filter, 0, COUNT, is, is_hits, NULL,
+			      NULL) == VALORI_UNKNOWABLE,
+	      "without vectors nothing is known");
+	store.state.flags = 0;
+	store_close(&store);
+}
+
 /* ---- appending ---- */
 
 static void test_rounds(void)
@@ -373,10 +458,10 @@ static void test_memory(void)
 					       NULL) == VALORI_NO_MEMORY) {
 				wrong += before.count != store.codes.count || before.capacity != store.codes.capacity;
 				failures++;
-		memory.fail_at = 0;
-	}
+				memory.fail_at = 0;
+			}
 			done = memory.fail_at != 0;
-	}
+		}
 		memory.fail_at = 0;
 		wrong += store.codes.count != COUNT;
 	}
@@ -399,6 +484,8 @@ int main(void)
 		test_kind(kind, 32768, 9);
 	}
 	test_outliers();
+	test_spared();
+	test_ranges();
 	check(memory.blocks == 0 && memory.wrong == 0, "all memory is given back");
 	return check_done();
 }
