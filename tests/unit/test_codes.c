@@ -146,6 +146,83 @@ static unsigned bound_faults(const struct store *store, const uint8_t *query)
 	return wrong;
 }
 
+/* Against wider integers, for scores whose root is whole. */
+static void test_reach(void)
+{
+#ifdef __SIZEOF_INT128__
+	__extension__ typedef unsigned __int128 wide;
+	uint64_t seed = 7;
+	unsigned small = 0, loose = 0;
+	struct vl_codes codes;
+
+	vl_codes_init(&codes, &memory.env, 64);
+	for (int i = 0; i < 300000; i++) {
+		uint64_t root = check_random(&seed) >> (32 + check_random(&seed) % 32);
+		uint64_t residuals = (check_random(&seed) >> (33 + check_random(&seed) % 30)) * (i % 3 != 0);
+		wide t, limit;
+		uint32_t reach;
+
+		codes.quantiser.step = (uint32_t)(check_random(&seed) >> (39 + check_random(&seed) % 25)) + 1;
+		if (i % 5 == 0) /* the widest, where 64 bits are not enough */
+			root = UINT32_MAX - root % 3;
+		reach = vl_codes_reach(&codes, root * root, residuals);
+		t = (wide)root + residuals;
+		limit = t * t / ((wide)codes.quantiser.step * codes.quantiser.step);
+		small += reach < (limit < INT32_MAX ? limit : INT32_MAX);
+		loose += reach != INT32_MAX && reach > limit + limit / 1024 + 1 && t > 1 << 20;
+		/* A root that is not whole is rounded up. */
+		small += root > 1 && residuals > 0 && vl_codes_reach(&codes, root * root - 1, residuals) < reach;
+	}
+	check(small == 0, "a reach is never too small, however large the numbers");
+	check(loose == 0, "and no more than a thousandth too large");
+#else
+	check_skip("a reach is never too small, however large the numbers", "no wider integers here");
+#endif
+}
+
+static void test_quantiser(void)
+{
+	enum { DIM = 8, COUNT = 1280 };
+	uint8_t vector[4 * DIM];
+	uint64_t seed = 2;
+	struct store store;
+
+	store_open(&store, DIM);
+	for (int i = 0; i < COUNT; i++) {
+		make_vector(BYTES, DIM, vector, &seed);
+		if (i == 10)
+			vl_put32(vector, 1);
+		insert(&store, vector, 0, 0);
+	}
+	append_all(&store);
+	check(store.codes.quantiser.step == 65536 && vl_codes_bound(&store.codes, 0) == 1 &&
+		      vl_codes_bound(&store.codes, 63) == 1 && vl_codes_bound(&store.codes, 64) == 0,
+	      "a row beside the lattice moves the bound of its block, and of no other");
+	store_close(&store);
+	store_open(&store, DIM);
+	for (int i = 0; i < COUNT; i++) {
+		for (uint32_t j = 0; j < DIM; j++)
+			vl_put32(vector + 4 * j,
+				 check_random(&seed) % 3 == 0 ? 0 : 300001 + (uint32_t)(check_random(&seed) % 65536));
+		insert(&store, vector, 0, 0);
+	}
+	append_all(&store);
+	check(store.codes.quantiser.low == 0 && store.codes.quantiser.step >= 365000 / 255,
+	      "zeros are in the range where there are many");
+	store_close(&store);
+	store_open(&store, DIM);
+	for (int i = 0; i < COUNT; i++) {
+		for (uint32_t j = 0; j < DIM; j++)
+			vl_put32(vector + 4 * j, 300001 + (uint32_t)(check_random(&seed) % 65536));
+		insert(&store, vector, 0, 0);
+	}
+	append_all(&store);
+	check(store.codes.quantiser.low >= 300001 && store.codes.quantiser.step <= 257 &&
+		      store.codes.quantiser.step >= 255,
+	      "and not where there are none");
+	store_close(&store);
+}
+
 /* ---- the scan ---- */
 
 enum { K_MAX = 50, QUERIES_MAX = 40 };
@@ -475,6 +552,8 @@ int main(void)
 	static const uint32_t dims[] = {1, 2, 63, 64, 65};
 
 	memory_init(&memory, vl_cpu_kernels(NULL));
+	test_reach();
+	test_quantiser();
 	test_rounds();
 	test_memory();
 	for (enum kind kind = 0; kind < KINDS; kind++) {
