@@ -348,6 +348,30 @@ static void test_all(const struct vl_kernels *kernels)
 	check(wrong == 0, "%s: rows of all patterns convert like the portable twin's", kernels->name);
 }
 
+/* The largest sum of squares is 2^62 - 1, wherever its four parts stand; one unit more is too much. */
+static void test_limit(const struct vl_kernels *kernels)
+{
+	static const int32_t parts[4] = {INT32_MAX, 65535, 362, 5};
+	static uint8_t row[VL_DIM_MAX * 4];
+	unsigned wrong = 0;
+
+	for (size_t dim = 5; dim <= VL_DIM_MAX; dim = dim < DIM ? dim + 1 : dim == DIM ? VL_DIM_MAX : dim + 1)
+		for (size_t at = 0; at < dim; at += dim <= DIM ? 1 : 1021) {
+			memset(row, 0, dim * 4);
+			for (size_t i = 0; i < 4; i++)
+				vl_put32(row + (at + i * (dim / 4)) % dim * 4,
+					 (uint32_t)(i % 2 == at % 2 ? parts[i] : -parts[i]));
+			wrong += kernels->q16_norm(row, dim) != VL_Q16_NORM_MAX - 1;
+			for (size_t i = 0; i < dim; i++)
+				if (vl_get32(row + i * 4) == 0) {
+					vl_put32(row + i * 4, i % 2 ? 1 : UINT32_MAX);
+					break;
+				}
+			wrong += kernels->q16_norm(row, dim) < VL_Q16_NORM_MAX;
+		}
+	check(wrong == 0, "%s: the limit of the norm is met exactly", kernels->name);
+}
+
 static void test_rows(const struct vl_kernels *kernels)
 {
 	static uint8_t rows[ROWS * DIM * 4 + 8], query[DIM * 4 + 8];
@@ -409,6 +433,7 @@ int main(void)
 		test_faults(kernels);
 		test_kernels(kernels);
 		test_lanes(kernels);
+		test_limit(kernels);
 		test_rows(kernels);
 		test_all(kernels);
 	}
