@@ -80,9 +80,10 @@ comma := ,
 CORE_MODULES := $(shell awk '/^\#.*waterline/ { below = 1 } below && !/^\#/' lib/LAYERS)
 CORE_SOURCES := $(sort $(wildcard $(foreach m,$(CORE_MODULES),lib/$(m).c lib/$(m)_*.c)))
 CORE_OBJECTS := $(patsubst lib/%.c,$(BUILD)/core/%.o,$(CORE_SOURCES))
-# mem*, and what the compiler calls for wide integers on small machines.
+# mem*, and what the compiler calls for wide integers on small machines, and for atomic ones on AArch64.
 CORE_ALLOWED := memcpy|memmove|memset|memcmp|_GLOBAL_OFFSET_TABLE_|__aeabi_[a-z0-9_]*
 CORE_ALLOWED := $(CORE_ALLOWED)|__u?(div|mod|divmod|mul|cmp)[sdt]i[2-4]
+CORE_ALLOWED := $(CORE_ALLOWED)|__aarch64_(ldadd|cas)[0-9]+_[a-z_]*
 CORE_ALLOWED := $(CORE_ALLOWED)|__(ashl|ashr|lshr|clz|ctz|popcount|bswap)[sdt]i2
 
 core: $(if $(CORE_OBJECTS),$(BUILD)/core.o)

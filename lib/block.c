@@ -7,7 +7,7 @@ enum { HEAD = 64 }; /* keeps data aligned to 64 */
 
 /* Lies before the data, in the same allocation. */
 struct vl_shared {
-	_Atomic uint64_t owners;
+	_Atomic size_t owners;
 	const struct vl_env *env;
 };
 
