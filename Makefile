@@ -35,7 +35,7 @@ SHARED := $(BUILD)/libvalori.so.$(VERSION)
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all lib core test-programs fuzz fuzzers bench demo check check-ci check-long deps deps-ci format install
-.PHONY: determinism uninstall clean
+.PHONY: bench-anchors determinism uninstall clean
 
 all: lib $(TOOLS)
 

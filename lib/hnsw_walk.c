@@ -70,7 +70,7 @@ static inline void prefetch_code(const struct vl_codes *codes, uint32_t row)
 	const uint8_t *code = vl_codes_row(codes, row);
 
 	for (uint32_t i = 0; i < codes->stride; i += LINE)
-		__builtin_prefetch(code + i);
+		__builtin_prefetch(code + i, 0, 2);
 }
 
 static inline void prefetch_links(const struct vl_walk *walk, uint32_t row)
