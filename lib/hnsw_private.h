@@ -62,7 +62,7 @@ struct vl_walk {
 
 	enum vl_walk_phase phase;
 	uint32_t layer, floor;
-	uint32_t row, distance; /* above the floor: the nearest so far */
+	uint32_t expanded; /* above the floor: the last one; NONE: nobody yet on this layer */
 	uint32_t next;		/* everything before it in the pool is expanded */
 	uint32_t pool_count;
 	uint32_t accepted;	   /* entries of the pool that are not REJECTED */
@@ -72,7 +72,7 @@ struct vl_walk {
 	uint64_t compared;	   /* distances, ever */
 
 	/* memory, which stays from walk to walk */
-	uint64_t *pool, *fresh;
+	uint64_t *pool, *fresh, *sorted;
 	uint64_t *visited; /* a bit per row, all zero between walks */
 	uint32_t *rows;	   /* those whose bit is set, unless there were too many */
 	uint32_t *distances;

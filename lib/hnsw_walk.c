@@ -45,13 +45,14 @@ bool vl_walk_reserve(struct vl_walk *walk, const struct vl_env *env, uint64_t co
 		return false;
 	if (grew)
 		memset(rooms[0].data, 0, rooms[0].size);
-	if (!vl_room_reserve(&rooms[1], env, pool * 8, NULL) || !vl_room_reserve(&rooms[2], env, batch * 8, NULL) ||
+	if (!vl_room_reserve(&rooms[1], env, pool * 8, NULL) || !vl_room_reserve(&rooms[2], env, batch * 16, NULL) ||
 	    !vl_room_reserve(&rooms[3], env, (LOG_MAX + batch) * 4, NULL) ||
 	    !vl_room_reserve(&rooms[4], env, batch * 4, NULL))
 		return false;
 	walk->visited = rooms[0].data;
 	walk->pool = rooms[1].data;
 	walk->fresh = rooms[2].data;
+	walk->sorted = walk->fresh + batch;
 	walk->rows = rooms[3].data;
 	walk->distances = rooms[4].data;
 	return true;
@@ -119,47 +120,62 @@ static uint64_t limit_of(const struct vl_walk *walk)
 	return distance < 0x7fffffff ? (distance + 1) << 33 : UINT64_MAX;
 }
 
-static void sort_fresh(uint64_t *fresh, size_t count)
+/*
+ * Sorts count different keys into out. A few by counting who is less: without a branch that depends on them.
+ */
+static void sort_fresh(uint64_t *keys, size_t count, uint64_t *out)
 {
-	for (size_t i = 1; i < count; i++) {
-		uint64_t key = fresh[i];
-		size_t at = i;
+	enum { FEW = 32 };
 
-		for (; at > 0 && fresh[at - 1] > key; at--)
-			fresh[at] = fresh[at - 1];
-		fresh[at] = key;
+	if (count > FEW) {
+		vl_hnsw_sort(keys, count);
+		memcpy(out, keys, count * 8);
+		return;
+	}
+	for (size_t i = 0; i < count; i++) {
+		size_t rank = 0;
+
+		for (size_t j = 0; j < count; j++)
+			rank += keys[j] < keys[i];
+		out[rank] = keys[i];
 	}
 }
 
 /* How many of count keys are below key. Without a branch: nobody could guess it. */
-static inline size_t find(const uint64_t *keys, size_t count, uint64_t key)
+static inline uint32_t find(const uint64_t *keys, uint32_t count, uint64_t key)
 {
-	size_t first = 0;
+	uint32_t first = 0;
 
 	while (count > 1) {
-		size_t half = count / 2;
+		uint32_t half = count / 2;
 
-		first += half & -(size_t)(keys[first + half - 1] < key);
+		first += half & -(uint32_t)(keys[first + half - 1] < key);
 		count -= half;
 	}
 	return first + (count == 1 && keys[first] < key);
 }
 
-/* Merges the sorted keys in, from the last: each entry moves once. */
-static void insert(struct vl_walk *walk, const uint64_t *fresh, size_t count)
+/*
+ * Merges the sorted keys in, from the last: each entry moves once. All places are looked for before anything
+ * moves, so that no search waits for another.
+ */
+static void insert(struct vl_walk *walk, const uint64_t *fresh, uint32_t count)
 {
-	size_t end = walk->pool_count;
+	uint32_t end = walk->pool_count, *places = walk->distances;
+	uint64_t *pool = walk->pool;
 
-	walk->pool_count += (uint32_t)count;
+	for (uint32_t i = 0; i < count; i++)
+		places[i] = find(pool, end, fresh[i]);
+	walk->pool_count += count;
 	while (count-- > 0) {
-		size_t at = find(walk->pool, end, fresh[count]);
+		uint32_t at = places[count];
 
-		memmove(walk->pool + at + count + 1, walk->pool + at, (end - at) * 8);
-		walk->pool[at + count] = fresh[count];
+		memmove(pool + at + count + 1, pool + at, (size_t)(end - at) * 8);
+		pool[at + count] = fresh[count];
 		end = at;
 	}
 	if (walk->next > end)
-		walk->next = (uint32_t)end;
+		walk->next = end;
 }
 
 /* Down to ef entries that are not rejected; these are the last to be counted. */
@@ -181,7 +197,7 @@ static void trim(struct vl_walk *walk)
 void vl_walk_take(struct vl_walk *walk, const uint32_t *rows, const uint32_t *distances, size_t count)
 {
 	uint64_t limit = walk->limit;
-	size_t fresh = 0;
+	uint32_t fresh = 0;
 
 	if (walk->pool_count == walk->pool_max || walk->accepted == walk->effort.ef) {
 		uint64_t last = walk->pool[walk->pool_count - 1];
@@ -193,7 +209,7 @@ void vl_walk_take(struct vl_walk *walk, const uint32_t *rows, const uint32_t *di
 			walk->fresh[fresh] = vl_walk_key(distances[i], rows[i]);
 			fresh += walk->fresh[fresh] < limit;
 		}
-		walk->accepted += (uint32_t)fresh;
+		walk->accepted += fresh;
 	} else {
 		for (size_t i = 0; i < count; i++) {
 			bool allowed = is_allowed(walk->allowed, rows[i]);
@@ -207,8 +223,8 @@ void vl_walk_take(struct vl_walk *walk, const uint32_t *rows, const uint32_t *di
 	}
 	if (fresh == 0)
 		return;
-	sort_fresh(walk->fresh, fresh);
-	insert(walk, walk->fresh, fresh);
+	sort_fresh(walk->fresh, fresh, walk->sorted);
+	insert(walk, walk->sorted, fresh);
 	trim(walk);
 }
 
@@ -223,24 +239,6 @@ static void clear(struct vl_walk *walk)
 	}
 	for (uint32_t i = 0; i < walk->batch_end; i++)
 		walk->visited[walk->rows[i] / 64] = 0;
-}
-
-/* A pool of one: the nearest that the way down has found. */
-static void begin_pool(struct vl_walk *walk, uint32_t row, uint32_t distance)
-{
-	bool allowed = is_allowed(walk->allowed, row);
-
-	walk->pool[0] = vl_walk_key(distance, row) | (allowed ? 0 : VL_WALK_REJECTED);
-	walk->pool_count = 1;
-	walk->accepted = allowed;
-	walk->next = 0;
-	walk->limit = UINT64_MAX;
-	walk->visited[row / 64] |= UINT64_C(1) << row % 64;
-	walk->rows[0] = row;
-	walk->batch = walk->batch_end = 1;
-	walk->spilled = false;
-	walk->phase = VL_WALK_EXPAND;
-	prefetch_links(walk, row);
 }
 
 void vl_walk_blank(struct vl_walk *walk, const struct vl_hnsw *graph, const struct vl_codes *codes,
@@ -266,60 +264,33 @@ void vl_walk_begin(struct vl_walk *walk, const struct vl_hnsw *graph, const stru
 	walk->layer = graph->top;
 	if (graph->count == 0)
 		return;
-	/* Farther than anything: the first score brings it near. */
-	walk->row = UINT32_MAX;
-	walk->distance = UINT32_MAX;
+	walk->visited[graph->entry / 64] |= UINT64_C(1) << graph->entry % 64;
 	walk->rows[0] = graph->entry;
 	walk->batch = 0;
 	walk->batch_end = 1;
+	walk->spilled = false;
+	walk->expanded = VL_HNSW_NONE;
 	walk->phase = VL_WALK_SCORE;
 	prefetch_code(codes, graph->entry);
 }
 
 void vl_walk_below(struct vl_walk *walk, uint64_t nearest)
 {
-	walk->floor--;
-	walk->layer = walk->floor;
-	begin_pool(walk, vl_walk_row(nearest), vl_walk_distance(nearest));
-}
+	uint32_t row = vl_walk_row(nearest);
 
-/* Above the floor: all neighbours of where it stands. */
-static void expand_step(struct vl_walk *walk)
-{
-	uint32_t count = walk->graph->count, max, end = 0;
-	const uint8_t *links = vl_hnsw_links(walk->graph, walk->layer, walk->row, &max);
-
-	for (uint32_t i = 0; i < max; i++) {
-		uint32_t row = vl_get32(links + 4 * i);
-
-		if (row >= count)
-			break;
-		prefetch_code(walk->codes, row);
-		walk->rows[end++] = row;
-	}
-	walk->batch = 0;
-	walk->batch_end = end;
-	walk->phase = VL_WALK_SCORE;
-}
-
-/* Goes to the nearest, or down where nobody is nearer. */
-static void score_step(struct vl_walk *walk, const uint32_t *rows, const uint32_t *distances, size_t count)
-{
-	bool moved = false;
-
-	for (size_t i = 0; i < count; i++)
-		if (distances[i] < walk->distance || (distances[i] == walk->distance && rows[i] < walk->row)) {
-			walk->distance = distances[i];
-			walk->row = rows[i];
-			moved = true;
-		}
+	walk->layer = --walk->floor;
+	walk->pool[0] = nearest & ~(uint64_t)VL_WALK_EXPANDED;
+	walk->pool_count = 1;
+	walk->accepted = !(nearest & VL_WALK_REJECTED);
+	walk->next = 0;
+	walk->limit = UINT64_MAX;
+	walk->visited[row / 64] |= UINT64_C(1) << row % 64;
+	walk->rows[0] = row;
+	walk->batch = walk->batch_end = 1;
+	walk->spilled = false;
+	walk->expanded = VL_HNSW_NONE;
 	walk->phase = VL_WALK_EXPAND;
-	if (!moved)
-		walk->layer--;
-	if (walk->layer == walk->floor)
-		begin_pool(walk, walk->row, walk->distance);
-	else
-		prefetch_links(walk, walk->row);
+	prefetch_links(walk, row);
 }
 
 /* Rows of a list that were not met before, behind the batch; meets them. */
@@ -390,13 +361,16 @@ static void gather_two_hops(struct vl_walk *walk, const uint32_t *picked, uint32
 	}
 }
 
-/* The nearest of the pool that are not expanded yet, as many as go together. */
+/*
+ * The nearest of the pool that are not expanded yet, as many as go together; the first on a layer goes alone:
+ * the others of the pool come from the layers above, and are far.
+ */
 static uint32_t pick(struct vl_walk *walk, uint32_t picked[VL_HNSW_WIDTH_MAX])
 {
-	uint32_t count = 0, at = walk->next;
+	uint32_t count = 0, at = walk->next, width = walk->expanded == VL_HNSW_NONE ? 1 : walk->effort.width;
 
 	walk->limit = limit_of(walk);
-	for (; at < walk->pool_count && count < walk->effort.width; at++) {
+	for (; at < walk->pool_count && count < width; at++) {
 		if (walk->pool[at] & VL_WALK_EXPANDED)
 			continue;
 		if (walk->pool[at] >= walk->limit)
@@ -405,30 +379,43 @@ static uint32_t pick(struct vl_walk *walk, uint32_t picked[VL_HNSW_WIDTH_MAX])
 		picked[count++] = vl_walk_row(walk->pool[at]);
 	}
 	walk->next = at;
+	walk->expanded = 0;
 	return count;
+}
+
+/* Above the floor: to the nearest, as long as there is a nearer one, then down. */
+static uint32_t step(struct vl_walk *walk, uint32_t picked[VL_HNSW_WIDTH_MAX])
+{
+	picked[0] = vl_walk_row(walk->pool[0]);
+	if (picked[0] != walk->expanded) {
+		walk->expanded = picked[0];
+		walk->limit = limit_of(walk);
+		return 1;
+	}
+	walk->expanded = VL_HNSW_NONE;
+	walk->layer--;
+	return 0;
 }
 
 static void expand(struct vl_walk *walk)
 {
 	uint32_t picked[VL_HNSW_WIDTH_MAX], count, max;
 
-	if (walk->layer > walk->floor) {
-		expand_step(walk);
-		return;
-	}
 	do {
-		count = pick(walk, picked);
-		if (count == 0) {
-			clear(walk);
-			walk->phase = VL_WALK_DONE;
-			return;
-		}
+		bool is_above = walk->layer > walk->floor;
+
 		if (walk->batch_end > LOG_MAX) {
 			walk->batch_end = 0;
 			walk->spilled = true;
 		}
+		count = is_above ? step(walk, picked) : pick(walk, picked);
+		if (count == 0 && !is_above) {
+			clear(walk);
+			walk->phase = VL_WALK_DONE;
+			return;
+		}
 		walk->batch = walk->batch_end;
-		if (walk->two_hops) {
+		if (walk->two_hops && !is_above) {
 			gather_two_hops(walk, picked, count);
 			continue;
 		}
@@ -452,10 +439,6 @@ static void score(struct vl_walk *walk)
 
 	codes->env->kernels->code_l2_gather(walk->query, codes->rows.data, rows, count, codes->stride, walk->distances);
 	walk->compared += count;
-	if (walk->pool_count == 0) {
-		score_step(walk, rows, walk->distances, count);
-		return;
-	}
 	vl_walk_take(walk, rows, walk->distances, count);
 	prefetch_next(walk);
 	walk->phase = VL_WALK_EXPAND;
