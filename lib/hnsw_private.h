@@ -63,7 +63,7 @@ struct vl_walk {
 	enum vl_walk_phase phase;
 	uint32_t layer, floor;
 	uint32_t expanded; /* above the floor: the last one; NONE: nobody yet on this layer */
-	uint32_t next;		/* everything before it in the pool is expanded */
+	uint32_t next;	   /* everything before it in the pool is expanded */
 	uint32_t pool_count;
 	uint32_t accepted;	   /* entries of the pool that are not REJECTED */
 	uint32_t batch, batch_end; /* rows[batch...]: asked for, to be scored */
