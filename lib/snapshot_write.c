@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "bytes.h"
+#include "hasher.h"
 #include "snapshot_format.h"
 
 enum { STAGE_SIZE = 1 << 18, TRIES = 16 };
@@ -35,6 +36,7 @@ struct output {
 	unsigned part;
 	bool is_hashing;
 	struct vl_blake3 hash;
+	struct vl_hasher hasher; /* of a file: hashes a piece while it is written */
 	uint64_t offset; /* of the stage's first byte, in the file */
 	uint8_t *stage;  /* small pieces are put together here */
 	size_t staged;
@@ -66,13 +68,16 @@ static void deliver(struct output *output, const uint8_t *data, size_t size)
 
 	if (output->code != VALORI_OK || size == 0)
 		return;
-	if (output->is_hashing)
+	if (output->is_hashing && output->sink == SINK_FILE)
+		vl_hasher_update(&output->hasher, &output->hash, data, size);
+	else if (output->is_hashing)
 		vl_blake3_update(&output->hash, data, size);
 	switch (output->sink) {
 	case SINK_NOWHERE:
 		break;
 	case SINK_FILE:
 		result = vl_os_pwrite_all(output->os, output->fd, data, size, output->offset);
+		vl_hasher_wait(&output->hasher);
 		break;
 	case SINK_STREAM:
 		result = vl_os_write_all(output->os, output->fd, data, size);
@@ -406,7 +411,9 @@ static valori_code write_bytes(const struct vl_env *env, const struct vl_os *os,
 	if (code != VALORI_OK)
 		return code;
 	output.fd = fd;
+	vl_hasher_start(&output.hasher);
 	put_parts(&output, source);
+	vl_hasher_stop(&output.hasher);
 	if (output.code == VALORI_OK)
 		put_header(&output);
 	output_free(&output);
