@@ -70,6 +70,7 @@ static void test_reserve(void)
 	check(vl_block_reserve(&second, &memory.env, 10, 11) && second.data != data && second.size == 11 &&
 		      memcmp(second.data, data, 10) == 0,
 	      "where there is none, the used bytes move");
+	vl_block_free(&second);
 	memory.fail_at = memory.calls + 1;
 	check(!vl_block_reserve(&first, &memory.env, 10, 1000) && first.data == data && first.size == 10,
 	      "without memory nothing changes");
@@ -115,9 +116,8 @@ int main(void)
 	memory_init(&memory, &vl_kernels_portable);
 	test_sharing();
 	test_mapped();
-	memory.blocks = 0;
 	test_reserve();
-	memory.blocks = 0;
+	check(memory.blocks == 0, "all memory is given back");
 	test_threads();
 	check_u64(memory.wrong, 0, "all is given back with its size");
 	return check_done();
