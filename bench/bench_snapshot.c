@@ -165,7 +165,7 @@ static void bench(const struct vl_env *env, const char *directory, uint64_t reco
 	must(vl_commitment_init(&store.commitment, store.pool, &error), &error);
 	must(vl_requests_init(&store.requests, store.pool, &error), &error);
 	fill(&store, env, records);
-	must(vl_snapshot_write(env, &quick, &store.position, &store.state, &store.commitment, &store.requests,
+	must(vl_snapshot_write(env, &quick, &store.position, &store.state, &store.commitment, &store.requests, NULL,
 			       path, -1, &error),
 	     &error);
 	must(vl_snapshot_open(env, &vl_os_real, path, &snapshot, &error), &error);
@@ -181,14 +181,14 @@ static void bench(const struct vl_env *env, const char *directory, uint64_t reco
 	for (int round = 0; round < ROUNDS; round++) {
 		start = now();
 		must(vl_snapshot_write(env, &vl_os_real, &store.position, &store.state, &store.commitment,
-				       &store.requests, path, -1, &error),
+				       &store.requests, NULL, path, -1, &error),
 		     &error);
 		save[round] = now() - start;
 		plain[round] = write_plainly(&vl_os_real, other, bytes, info.file_size);
 		start = now();
 		start_cpu = processor();
 		must(vl_snapshot_write(env, &quick, &store.position, &store.state, &store.commitment,
-				       &store.requests, path, -1, &error),
+				       &store.requests, NULL, path, -1, &error),
 		     &error);
 		save_quick[round] = now() - start;
 		cpu[round] = processor() - start_cpu;

@@ -80,6 +80,43 @@ int ingest_open(struct ingest *run, uint32_t dim)
 	return TOOL_OK;
 }
 
+int ingest_configure(struct ingest *run)
+{
+	valori_batch *batch = NULL;
+	valori_view *view = NULL;
+	valori_receipt receipt;
+	valori_error error;
+	valori_code code = VALORI_OK;
+
+	if (run->config_count == 0)
+		return TOOL_OK;
+	code = valori_view_open(run->store, &view, &error);
+	if (code == VALORI_OK)
+		code = valori_batch_new(run->feed.dim, &batch, &error);
+	for (size_t i = 0; i < run->config_count && code == VALORI_OK; i++) {
+		const valori_op op = {.kind = VALORI_OP_CONFIG,
+				      .tag = run->config[i].parameter,
+				      .target = {.id = run->config[i].value}};
+		uint64_t value;
+
+		/* Said again, it would begin nothing anew, but be one more commit. */
+		if (valori_config_get(view, run->config[i].parameter, &value, NULL) != VALORI_OK ||
+		    value != run->config[i].value)
+			code = valori_batch_add(batch, &op, &error);
+	}
+	valori_view_close(view);
+	if (code == VALORI_OK && valori_batch_count(batch) > 0) {
+		code = valori_commit(run->store, batch, &receipt, NULL, &error);
+		if (code == VALORI_OK) {
+			run->commits++;
+			run->events += receipt.event_count;
+		}
+	}
+	valori_batch_free(batch);
+	run->config_count = 0;
+	return code == VALORI_OK ? TOOL_OK : tool_fail(&error);
+}
+
 int ingest_close(struct ingest *run, int status)
 {
 	valori_info info = {.size = sizeof(info)};

@@ -19,6 +19,11 @@ struct ingest {
 	bool dry_run, resume, renumber;
 	bool flushes;  /* commits are durable after a flush only: ids wait for one */
 	bool upstream; /* -f upstream, which no rows have */
+	struct {
+		uint32_t parameter;
+		uint64_t value;
+	} config[4]; /* CONFIG that was asked for */
+	size_t config_count;
 	const char *source, *rejects_path;
 	FILE *rejects; /* or NULL */
 	valori *store; /* NULL until the dimension of a new one is known */
@@ -37,6 +42,8 @@ void ingest_wait_end(void);
 
 /* All return a status for the program to leave with, TOOL_OK to go on. dim 0: a store that is not there stays NULL. */
 int ingest_open(struct ingest *run, uint32_t dim);
+/* Commits what was asked for and the store does not say yet; once. */
+int ingest_configure(struct ingest *run);
 /* Says what is committed. */
 int ingest_close(struct ingest *run, int status);
 

@@ -126,6 +126,8 @@ static int take_batch(struct ingest *run, const struct rows *rows, struct feed *
 	if (run->store == NULL) {
 		status = ingest_open(run, batch->dim);
 		feed_set_store(feed, run->store);
+		if (status == TOOL_OK)
+			status = ingest_configure(run);
 	}
 	return status == TOOL_OK ? commit_batch(run, rows, answers, batch) : status;
 }
@@ -180,7 +182,9 @@ int ingest_rows(struct ingest *run, const char *path, struct rows *rows)
 
 	if (run->feed.dim != 0)
 		rows_set_dim(rows, run->feed.dim);
-	if (run->resume)
+	if (run->store != NULL)
+		status = ingest_configure(run);
+	if (run->resume && status == TOOL_OK)
 		status = look_up_source(run, path, rows);
 	answers = status == TOOL_OK ? ingest_answers_start(run) : NULL;
 	if (status == TOOL_OK && answers == NULL)

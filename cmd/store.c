@@ -78,6 +78,26 @@ static int replicate_all(valori *store, valori_log *log, const valori_when *at, 
 	return TOOL_OK;
 }
 
+static void set_index(const struct store_source *source, valori_options *options)
+{
+	options->flags |= source->flags;
+	if (source->index.is_kind_set)
+		options->index = source->index.kind;
+	if (source->index.boundary != 0)
+		options->index_boundary = source->index.boundary;
+	options->index_threads = source->index.threads;
+}
+
+uint32_t store_index_kind(const char *name)
+{
+	static const char *const names[] = {"auto", "brute", "hnsw"};
+
+	for (uint32_t kind = 0; kind < sizeof names / sizeof *names; kind++)
+		if (strcmp(name, names[kind]) == 0)
+			return kind;
+	tool_usage("--index: %s: not auto, brute or hnsw", name);
+}
+
 static int open_stream(const struct store_source *source, valori **out)
 {
 	valori_options options = VALORI_OPTIONS_INIT;
@@ -94,7 +114,8 @@ static int open_stream(const struct store_source *source, valori **out)
 		status = tool_fail(&error);
 		goto end;
 	}
-	options.flags = VALORI_REHEARSE | source->flags;
+	options.flags = VALORI_REHEARSE;
+	set_index(source, &options);
 	options.snapshot = source->snapshot && *source->snapshot ? source->snapshot : "";
 	options.dim = info.dim;
 	if (valori_open(&options, out, &error) != VALORI_OK) {
@@ -122,7 +143,8 @@ int store_open_read(const struct store_source *source, valori **out)
 	*out = NULL;
 	if (source->log != NULL && store_is_stream(source->log))
 		return open_stream(source, out);
-	options.flags = VALORI_READ | source->flags;
+	options.flags = VALORI_READ;
+	set_index(source, &options);
 	options.log = source->log;
 	options.snapshot = source->snapshot;
 	options.archive = source->archive;

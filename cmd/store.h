@@ -9,7 +9,12 @@
 struct store_source {
 	const char *log; /* path, maybe of a stream, or NULL: the snapshot alone */
 	const char *snapshot, *archive;
-	uint32_t flags; /* VALORI_NO_VECTORS or 0 */
+	uint32_t flags; /* VALORI_NO_VECTORS, VALORI_INDEX, VALORI_INDEX_SAVED or 0 */
+	struct {        /* with VALORI_INDEX, and otherwise ignored: as in valori_options */
+		bool is_kind_set;
+		uint32_t kind, threads;
+		uint64_t boundary; /* 0: the latest */
+	} index;
 	valori_when at;
 };
 
@@ -20,6 +25,9 @@ int store_open_stream(const char *path, const char **out_name);
 
 /* TOOL_OK, or a status after a message. Notes about how it was opened are warnings. */
 int store_open_read(const struct store_source *source, valori **out);
+
+/* auto, brute or hnsw; another word ends the program with TOOL_USAGE. */
+uint32_t store_index_kind(const char *name);
 
 /* name beside the live log of a store (its path or directory); to be freed. */
 char *store_beside(const char *log, const char *name);

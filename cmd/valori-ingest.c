@@ -1,6 +1,7 @@
 /* valori-ingest - appends rows to a store as durable events. */
 #include "ingest.h"
 #include "input.h"
+#include "store.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +27,11 @@ enum {
 	OPT_ERASABLE,
 	OPT_RENUMBER,
 	OPT_RECORDS_MAX,
-	OPT_SEGMENT_SIZE
+	OPT_SEGMENT_SIZE,
+	OPT_INDEX,
+	OPT_HNSW_M,
+	OPT_HNSW_EF_CONSTRUCTION,
+	OPT_HNSW_EF_SEARCH
 };
 
 static const struct tool_opt opts[] = {
@@ -49,6 +54,12 @@ static const struct tool_opt opts[] = {
 	[OPT_RECORDS_MAX] = {0, "records-max", "N", "VALORI_MAX_RECORDS", "hold at most N records"},
 	[OPT_SEGMENT_SIZE] = {0, "segment-size", "SIZE", "VALORI_EVENT_LOG_ROTATION_BYTES",
 			      "begin a new file of the log at this size (256M)"},
+	[OPT_INDEX] = {'i', "index", "KIND", "VALORI_INDEX", "record the kind of index: auto brute hnsw (auto)"},
+	[OPT_HNSW_M] = {0, "hnsw-m", "N", "VALORI_HNSW_M", "record how many links its graph has (16)"},
+	[OPT_HNSW_EF_CONSTRUCTION] = {0, "hnsw-ef-construction", "N", "VALORI_HNSW_EF_CONSTRUCTION",
+				      "... how many candidates are weighed (100)"},
+	[OPT_HNSW_EF_SEARCH] = {0, "hnsw-ef-search", "N", "VALORI_HNSW_EF_SEARCH",
+				"... how many a search keeps (128)"},
 	{0},
 };
 
@@ -57,7 +68,8 @@ const struct tool tool = {
 	.synopsis =
 		"[-nqv] [--json] [-l PATH] [-d N] [-f FORMAT] [-t N] [-c NAME] [--create] [--batch=N] [--sync=MODE] "
 		"[--skip-bad] [--rejects=FILE] [--resume] [--source=NAME] [--erasable] [--renumber] [-s FILE] "
-		"[--records-max=N] [--segment-size=SIZE] [FILE|-]...",
+		"[--records-max=N] [--segment-size=SIZE] [-i KIND] [--hnsw-m=N] [--hnsw-ef-construction=N] "
+		"[--hnsw-ef-search=N] [FILE|-]...",
 	.summary = "Appends rows to a store as durable events, and prints the id of each.",
 	.opts = opts,
 	.has = TOOL_JSON | TOOL_PROGRESS,
@@ -114,6 +126,12 @@ static int ingest(struct ingest *run, const char *path)
 	return status;
 }
 
+static void ask_for(struct ingest *run, uint32_t parameter, uint64_t value)
+{
+	run->config[run->config_count].parameter = parameter;
+	run->config[run->config_count++].value = value;
+}
+
 /* always, none, or batch:COMMITS,MS */
 static void parse_sync(valori_options *options, const char *value)
 {
@@ -157,7 +175,8 @@ static void check_upstream(const struct ingest *run, int argc, char **argv)
 
 static void parse(struct ingest *run, int argc, char **argv)
 {
-	const char *value;
+	const char *value, *index = NULL;
+	uint64_t m = 0, ef_construction = 0, ef_search = 0;
 
 	for (int opt; (opt = tool_next(argc, argv, &value)) >= 0;)
 		switch (opt) {
@@ -219,7 +238,27 @@ static void parse(struct ingest *run, int argc, char **argv)
 		case OPT_SEGMENT_SIZE:
 			run->options.segment_size = tool_size(value, 4096, UINT64_C(1) << 50);
 			break;
+		case OPT_INDEX:
+			index = value;
+			break;
+		case OPT_HNSW_M:
+			m = tool_number(value, 2, 256);
+			break;
+		case OPT_HNSW_EF_CONSTRUCTION:
+			ef_construction = tool_number(value, 1, VALORI_EF_MAX);
+			break;
+		case OPT_HNSW_EF_SEARCH:
+			ef_search = tool_number(value, 1, VALORI_EF_MAX);
+			break;
 		}
+	if (index != NULL)
+		ask_for(run, VALORI_CONFIG_INDEX, store_index_kind(index));
+	if (m != 0)
+		ask_for(run, VALORI_CONFIG_HNSW_M, m);
+	if (ef_construction != 0)
+		ask_for(run, VALORI_CONFIG_HNSW_EF_CONSTRUCTION, ef_construction);
+	if (ef_search != 0)
+		ask_for(run, VALORI_CONFIG_HNSW_EF_SEARCH, ef_search);
 	/* Nothing here searches: roots need the digests of vectors, not the vectors. */
 	run->options.flags = VALORI_NO_VECTORS | (run->dry_run ? VALORI_REHEARSE : VALORI_WRITE);
 	run->feed.keep_sources = run->rejects_path != NULL;

@@ -1,4 +1,4 @@
-/* valori-search - finds the nearest records of each query vector, exactly. */
+/* valori-search - finds the nearest records of each query vector. */
 #include "rows.h"
 #include "store.h"
 #include "tool.h"
@@ -19,6 +19,12 @@ enum {
 	OPT_TAG,
 	OPT_COLLECTION,
 	OPT_AT,
+	OPT_INDEX,
+	OPT_EF,
+	OPT_SLACK,
+	OPT_EXACT,
+	OPT_BOUNDARY,
+	OPT_EXPLAIN,
 	OPT_THREADS,
 	OPT_OUTPUT
 };
@@ -36,7 +42,13 @@ static const struct tool_opt opts[] = {
 	[OPT_TAG] = {'t', "tag", "N", NULL, "only records with this tag"},
 	[OPT_COLLECTION] = {'c', "collection", "NAME", NULL, "the collection to search (default)"},
 	[OPT_AT] = {0, "at", "WHEN", NULL, "search the state at this moment (a height, state root or time)"},
-	[OPT_THREADS] = {0, "threads", "N", NULL, "scan with N threads (1); the answer stays the same"},
+	[OPT_INDEX] = {'i', "index", "KIND", "VALORI_INDEX", "search with auto, brute or hnsw (as the log says)"},
+	[OPT_EF] = {0, "ef", "N", NULL, "candidates that a walk through the graph keeps (128)"},
+	[OPT_SLACK] = {'g', "slack", "N", NULL, "... it ends beyond N/1024 of the k-th distance (1300)"},
+	[OPT_EXACT] = {0, "exact", NULL, NULL, "the nearest for certain, whatever index there is"},
+	[OPT_BOUNDARY] = {0, "boundary", "N", NULL, "search with the index as it was at this height, or latest"},
+	[OPT_EXPLAIN] = {0, "explain", NULL, NULL, "say on standard error how each query was answered"},
+	[OPT_THREADS] = {0, "threads", "N", NULL, "search with N threads (1); the answer stays the same"},
 	[OPT_OUTPUT] = {'o', "output", "FILE", NULL, "write to FILE, which appears whole or not at all"},
 	{0},
 };
@@ -45,15 +57,17 @@ const struct tool tool = {
 	.name = "valori-search",
 	.synopsis =
 		"[-qv] [--json] [-l PATH] [-s FILE] [-k N] [-t N] [-c NAME] [--at=WHEN] [--threads=N] "
-		"[-f FORMAT] [-e JSON]... [--by-id=N]... [--by-key=KEY]... [-o FILE] [QUERIES|-]...",
-	.summary = "Finds the nearest records of each query vector, exactly.",
+		"[-f FORMAT] [-e JSON]... [--by-id=N]... [--by-key=KEY]... [-i KIND] [--ef=N] [-g N] [--exact] "
+		"[--boundary=N] [--explain] [-o FILE] [QUERIES|-]...",
+	.summary = "Finds the nearest records of each query vector.",
 	.opts = opts,
 	.has = TOOL_JSON | TOOL_PROGRESS,
 };
 
 enum {
 	BATCH_QUERIES = 256, /* that share one pass over the vectors */
-	BATCH_HITS = 1 << 20 /* at most so many answers at once, whatever k is */
+	BATCH_HITS = 1 << 20, /* at most so many answers at once, whatever k is */
+	REST_MAX = 65536      /* records that no saved index holds are scanned; more are worth building one */
 };
 
 struct search {
@@ -64,6 +78,10 @@ struct search {
 	uint64_t tag;
 	enum rows_format format;
 	const char *output_path;
+	const char *index; /* the kind that was asked for, or NULL */
+	bool is_latest, has_boundary, is_explained;
+	uint64_t boundary;
+	valori_explanation explanation;
 
 	valori_view *view;
 	uint32_t dim;
@@ -137,6 +155,27 @@ static int print_hits(struct search *search, uint64_t query, const valori_hit *h
 	return ferror(search->out) ? TOOL_SYSTEM : TOOL_OK;
 }
 
+/* On standard error: standard output has the hits and nothing else. */
+static void explain(const struct search *search, uint64_t query)
+{
+	static const char *const plans[] = {"none", "scan", "codes", "list", "graph", "allowed"};
+	static const char *const kinds[] = {"auto", "brute", "hnsw"};
+	const valori_explanation *why = &search->explanation;
+
+	fflush(search->out);
+	fprintf(stderr, "%s: query %llu: plan %s", tool.name, (unsigned long long)query, plans[why->plan]);
+	if (why->boundary != VALORI_NONE)
+		fprintf(stderr, ", index %s, since %llu, boundary %llu, rows %llu",
+			why->kind < sizeof kinds / sizeof *kinds ? kinds[why->kind] : "none",
+			(unsigned long long)why->since, (unsigned long long)why->boundary,
+			(unsigned long long)why->rows);
+	if (why->matched != VALORI_NONE)
+		fprintf(stderr, ", matched %llu", (unsigned long long)why->matched);
+	fprintf(stderr, ", tail %llu, scanned %llu, visited %llu, compared %llu, repeated %llu\n",
+		(unsigned long long)why->tail, (unsigned long long)why->scanned, (unsigned long long)why->visited,
+		(unsigned long long)why->compared, (unsigned long long)why->repeated);
+}
+
 /* Answers the queries that wait. */
 static int flush(struct search *search)
 {
@@ -148,6 +187,8 @@ static int flush(struct search *search)
 	if (valori_search(search->view, search->queries, search->waiting, &search->options, search->hits,
 			  search->counts, &error) != VALORI_OK)
 		return tool_fail(&error);
+	if (search->is_explained)
+		explain(search, search->done);
 	for (size_t i = 0; i < search->waiting && status == TOOL_OK; i++)
 		status = print_hits(search, search->done++, search->hits + i * search->options.k,
 				    search->counts[i]);
@@ -311,10 +352,118 @@ static int prepare(struct search *search, const char *collection)
 	search->dim = info.dim;
 	search->batch = BATCH_HITS / search->options.k;
 	search->batch = search->batch < 1 ? 1 : search->batch > BATCH_QUERIES ? BATCH_QUERIES : search->batch;
+	if (search->is_explained) {
+		search->batch = 1;
+		search->options.explanation = &search->explanation;
+	}
 	search->queries = tool_alloc(search->batch * search->dim, sizeof *search->queries);
 	search->hits = tool_alloc(search->batch * search->options.k, sizeof *search->hits);
 	return collection ? find_collection(search, collection, strlen(collection), &search->collection)
 			  : TOOL_OK;
+}
+
+static int open_view(struct search *search, valori **store)
+{
+	valori_error error;
+	int status = store_open_read(&search->source, store);
+
+	if (status != TOOL_OK)
+		return status;
+	if (valori_view_open(*store, &search->view, &error) != VALORI_OK ||
+	    valori_view_settle(search->view, &error) != VALORI_OK)
+		return tool_fail(&error);
+	return TOOL_OK;
+}
+
+/*
+ * Is what was opened, with the index that the snapshot holds, good enough? *info describes the index, boundary 0 when
+ * there is none.
+ */
+static bool is_good(const struct search *search, const valori_index_info *info)
+{
+	valori_info store = {.size = sizeof store};
+	uint64_t kind = VALORI_INDEX_AUTO, rest;
+
+	if (search->options.exact || search->is_latest)
+		return !search->is_latest;
+	if (search->has_boundary)
+		return info->boundary == search->boundary;
+	if (search->index != NULL)
+		kind = store_index_kind(search->index);
+	else if (valori_config_get(search->view, VALORI_CONFIG_INDEX, &kind, NULL) != VALORI_OK)
+		kind = VALORI_INDEX_AUTO;
+	/* A graph that is not there takes longer to build than many queries take without it: somebody must want it. */
+	if (valori_view_info(search->view, &store, NULL) != VALORI_OK ||
+	    (kind != VALORI_INDEX_HNSW && !info->has_graph))
+		return true;
+	rest = store.record_slots - info->covered;
+	return rest < REST_MAX && (search->index == NULL || kind != VALORI_INDEX_HNSW || info->has_graph);
+}
+
+/* Opens the store once more, and runs the rounds of the index that are due. */
+static int build(struct search *search, const valori_index_info *saved, valori **store)
+{
+	valori_index_info info = {.size = sizeof info};
+	uint64_t logged = VALORI_INDEX_AUTO;
+	int status;
+
+	(void)valori_config_get(search->view, VALORI_CONFIG_INDEX, &logged, NULL);
+	valori_view_close(search->view);
+	valori_close(*store, NULL);
+	search->view = NULL;
+	*store = NULL;
+	search->source.flags = VALORI_INDEX;
+	/* What the log says all along begins where the log says it. */
+	if (search->index != NULL && store_index_kind(search->index) != logged) {
+		search->source.index.is_kind_set = true;
+		search->source.index.kind = store_index_kind(search->index);
+	}
+	if (search->has_boundary) {
+		search->source.index.boundary = search->boundary;
+		/* The way to an earlier one is from the beginning. */
+		if (saved->boundary > search->boundary)
+			search->source.snapshot = "";
+	}
+	search->source.index.threads = search->options.threads;
+	if (!tool_quiet && tool_progress_due())
+		tool_progress("an index is built in memory; valori-snapshot would save it");
+	else
+		tool_say("an index is built in memory; valori-snapshot would save it");
+	status = open_view(search, store);
+	if (status != TOOL_OK || !search->has_boundary)
+		return status;
+	if (valori_view_index(search->view, &info, NULL) != VALORI_OK || info.boundary != search->boundary)
+		return tool_trouble(TOOL_NO,
+				    "--boundary: no round of the index ends at height %llu; the last before is %llu",
+				    (unsigned long long)search->boundary, (unsigned long long)info.boundary);
+	return TOOL_OK;
+}
+
+static int open_store(struct search *search, valori **store)
+{
+	valori_index_info info = {.size = sizeof info};
+	bool is_stream = search->source.log != NULL && store_is_stream(search->source.log);
+	bool is_wanted = search->is_latest || (search->index != NULL && strcmp(search->index, "hnsw") == 0);
+	int status;
+
+	/* A stream comes by once. */
+	search->source.flags = is_stream && is_wanted ? VALORI_INDEX : VALORI_INDEX_SAVED;
+	if (is_stream && search->index != NULL) {
+		search->source.index.is_kind_set = true;
+		search->source.index.kind = store_index_kind(search->index);
+	}
+	status = open_view(search, store);
+	if (status != TOOL_OK)
+		return status;
+	if (valori_view_index(search->view, &info, NULL) != VALORI_OK)
+		memset(&info, 0, sizeof info);
+	if (!is_stream && !is_good(search, &info))
+		return build(search, &info, store);
+	if (is_stream && search->has_boundary && info.boundary != search->boundary)
+		return tool_trouble(TOOL_USAGE, "--boundary: a log that comes through a pipe has only the latest");
+	if (info.boundary == 0 && !search->options.exact)
+		tool_say("no index: all vectors are compared; valori-snapshot saves one");
+	return TOOL_OK;
 }
 
 static int answer_all(struct search *search, const struct inline_query *queries, size_t count, char **paths)
@@ -333,11 +482,8 @@ static int run(struct search *search, const char *collection, const struct inlin
 {
 	struct tool_output output = {0};
 	valori *store = NULL;
-	valori_error error;
-	int status = store_open_read(&search->source, &store);
+	int status = open_store(search, &store);
 
-	if (status == TOOL_OK && valori_view_open(store, &search->view, &error) != VALORI_OK)
-		status = tool_fail(&error);
 	if (status == TOOL_OK)
 		status = prepare(search, collection);
 	if (status == TOOL_OK)
@@ -404,6 +550,28 @@ int main(int argc, char **argv)
 			break;
 		case OPT_AT:
 			search.source.at = tool_when(value);
+			break;
+		case OPT_INDEX:
+			search.index = value;
+			search.options.exact |= store_index_kind(value) == VALORI_INDEX_BRUTE;
+			break;
+		case OPT_EF:
+			search.options.ef = (uint32_t)tool_number(value, 1, VALORI_EF_MAX);
+			break;
+		case OPT_SLACK:
+			search.options.slack = (uint32_t)tool_number(value, 1024, 65536);
+			break;
+		case OPT_EXACT:
+			search.options.exact = 1;
+			break;
+		case OPT_BOUNDARY:
+			search.is_latest = strcmp(value, "latest") == 0;
+			search.has_boundary = !search.is_latest;
+			if (search.has_boundary)
+				search.boundary = tool_number(value, 1, UINT64_MAX - 1);
+			break;
+		case OPT_EXPLAIN:
+			search.is_explained = true;
 			break;
 		case OPT_THREADS:
 			search.options.threads = (uint32_t)tool_number(value, 1, 1024);

@@ -17,7 +17,9 @@ enum {
 	OPT_TRIM,
 	OPT_ARCHIVE,
 	OPT_RESTORE,
-	OPT_DRY_RUN
+	OPT_DRY_RUN,
+	OPT_THREADS,
+	OPT_NO_INDEX
 };
 
 static const struct tool_opt opts[] = {
@@ -36,6 +38,8 @@ static const struct tool_opt opts[] = {
 	[OPT_RESTORE] = {0, "restore", NULL, NULL,
 			 "begin the store anew from the snapshot (-s - is standard input)"},
 	[OPT_DRY_RUN] = {'n', "dry-run", NULL, NULL, "check everything, change nothing"},
+	[OPT_THREADS] = {0, "threads", "N", NULL, "build the index with N threads (1); its bytes stay the same"},
+	[OPT_NO_INDEX] = {0, "no-index", NULL, NULL, "leave the index out"},
 	{0},
 };
 
@@ -43,7 +47,7 @@ const struct tool tool = {
 	.name = "valori-snapshot",
 	.synopsis =
 		"[-nqv] [--json] [-l PATH] [-s FILE] [-o FILE] [--at=WHEN] [--if-newer] [--trim] "
-		"[--archive=DIR] [--info] [--verify] [--restore]",
+		"[--archive=DIR] [--info] [--verify] [--restore] [--threads=N] [--no-index]",
 	.summary = "Writes the state of a store as one file; checks, trims and restores with it.",
 	.opts = opts,
 	.has = TOOL_JSON,
@@ -52,7 +56,8 @@ const struct tool tool = {
 struct work {
 	const char *log, *output, *archive;
 	char *snapshot; /* the file that -s names, or the one beside the log */
-	bool snapshot_named, if_newer, info, verify, trim, restore, dry_run;
+	bool snapshot_named, if_newer, info, verify, trim, restore, dry_run, no_index;
+	uint32_t threads;
 	bool is_up_to_date; /* found so with --if-newer */
 	valori_when at;
 };
@@ -190,7 +195,11 @@ static int write_view(const struct work *work, valori_view *view)
 
 static int write_snapshot(struct work *work)
 {
-	struct store_source source = {.log = work->log, .archive = work->archive, .at = work->at};
+	struct store_source source = {.log = work->log,
+				      .archive = work->archive,
+				      .at = work->at,
+				      .flags = work->no_index ? 0 : VALORI_INDEX,
+				      .index = {.threads = work->threads}};
 	valori_info info = {.size = sizeof info};
 	valori_view *view = NULL;
 	valori *store;
@@ -279,6 +288,12 @@ int main(int argc, char **argv)
 			break;
 		case OPT_DRY_RUN:
 			work.dry_run = true;
+			break;
+		case OPT_THREADS:
+			work.threads = (uint32_t)tool_number(value, 1, 1024);
+			break;
+		case OPT_NO_INDEX:
+			work.no_index = true;
 			break;
 		}
 	if (argc > optind)

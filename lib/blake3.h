@@ -39,6 +39,7 @@ enum vl_context {
 	VL_HASH_COLLECTION, /* "valori collection v1" */
 	VL_HASH_CONFIG,     /* "valori config v1" */
 	VL_HASH_STATE,      /* "valori state v1" */
+	VL_HASH_INDEX,      /* "valori index v1" */
 	VL_HASH_CONTEXTS
 };
 

@@ -10,7 +10,7 @@
 
 /* ---- Small things ---- */
 
-static void note(valori *store, const char *sentence)
+void vl_engine_note(valori *store, const char *sentence)
 {
 	char *notes = store->opened.notes;
 	size_t used = strlen(notes);
@@ -108,7 +108,7 @@ static valori_code open_snapshot(struct recovery *recovery, valori_error *error)
 		char sentence[300];
 
 		vl_format(sentence, sizeof(sentence), "snapshot not used: %s", why.message);
-		note(store, sentence);
+		vl_engine_note(store, sentence);
 	}
 	return VALORI_OK;
 }
@@ -123,7 +123,7 @@ static void drop_snapshot(struct recovery *recovery, const valori_error *why)
 	vl_snapshot_close(recovery->snapshot);
 	recovery->snapshot = NULL;
 	vl_format(sentence, sizeof(sentence), "snapshot not used: %s", why->message);
-	note(recovery->store, sentence);
+	vl_engine_note(recovery->store, sentence);
 }
 
 /* Is the snapshot at or before the moment that is asked for? */
@@ -397,7 +397,7 @@ static valori_code recover_without_log(struct recovery *recovery, valori_error *
 				       (unsigned long long)position->height);
 		code = adopt(recovery, error);
 		store->is_log_due = (store->flags & VALORI_WRITE) != 0;
-		note(store, "no log: goes on from the snapshot");
+		vl_engine_note(store, "no log: goes on from the snapshot");
 		return code;
 	}
 	if (recovery->is_snapshot_refused) {
@@ -435,12 +435,14 @@ static valori_code recover(struct recovery *recovery, valori_error *error)
 	store->opened.base_height = vl_reader_base(recovery->reader)->height;
 	code = start(recovery, error);
 	if (code == VALORI_OK)
+		code = vl_engine_begin_index(store, error);
+	if (code == VALORI_OK)
 		code = replay(recovery, error);
 	if (code != VALORI_OK)
 		return code;
 	store->has_log = true;
 	if (vl_reader_note(recovery->reader)[0] != '\0')
-		note(store, vl_reader_note(recovery->reader));
+		vl_engine_note(store, vl_reader_note(recovery->reader));
 	if ((store->flags & VALORI_WRITE) != 0)
 		code = vl_writer_open(store->env, store->os, &store->names, &writing, recovery->reader, &store->writer,
 				      error);
@@ -509,7 +511,8 @@ static valori_code open_memory(struct recovery *recovery, valori_error *error)
 
 static valori_code check_options(const valori_options *options, valori_error *error)
 {
-	const uint32_t known = VALORI_WRITE | VALORI_CREATE | VALORI_REHEARSE | VALORI_NO_VECTORS;
+	const uint32_t indexed = VALORI_INDEX | VALORI_INDEX_SAVED;
+	const uint32_t known = VALORI_WRITE | VALORI_CREATE | VALORI_REHEARSE | VALORI_NO_VECTORS | indexed;
 
 	if ((options->flags & ~known) != 0)
 		return vl_fail(error, VALORI_INVALID, "unknown flags %x", options->flags);
@@ -519,6 +522,10 @@ static valori_code check_options(const valori_options *options, valori_error *er
 		return vl_fail(error, VALORI_INVALID, "only a store that is opened to write can be made");
 	if ((options->flags & VALORI_WRITE) != 0 && options->at.kind != VALORI_WHEN_LATEST)
 		return vl_fail(error, VALORI_INVALID, "only the end of a log can be written to");
+	if ((options->flags & VALORI_NO_VECTORS) != 0 && (options->flags & indexed) != 0)
+		return vl_fail(error, VALORI_INVALID, "an index needs the vectors");
+	if (options->index > VALORI_INDEX_LOGGED || options->index == VALORI_INDEX_IVF)
+		return vl_fail(error, VALORI_INVALID, "unknown kind of index %u", options->index);
 	if (options->sync > VALORI_SYNC_NONE)
 		return vl_fail(error, VALORI_INVALID, "unknown sync mode %u", options->sync);
 	if (options->dim > VL_DIM_MAX)
@@ -548,8 +555,14 @@ static valori_code make_store(const valori_options *options, const struct vl_os 
 	store->records_max = options->records_max;
 	store->time_ms = options->time_ms;
 	store->segment_size = options->segment_size;
+	store->index_kind = options->index;
+	store->index_threads = options->index_threads < 1    ? 1
+			       : options->index_threads > 64 ? 64
+							     : options->index_threads;
+	store->index_boundary = options->index_boundary;
 	store->lock = -1;
 	store->last = &store->first;
+	store->last_waiting = &store->waiting;
 	store->is_read_only = (options->flags & (VALORI_WRITE | VALORI_REHEARSE)) == 0 && options->log != NULL;
 	store->opened.size = sizeof(store->opened);
 	store->opened.dim = options->dim;
@@ -573,6 +586,8 @@ static valori_code make_store(const valori_options *options, const struct vl_os 
 
 static void free_store(valori *store)
 {
+	vl_engine_end_index(store);
+	vl_engine_free_scratches(store);
 	if (store->newest != NULL)
 		vl_engine_let_go(store, store->newest);
 	vl_engine_release_retired(store);
@@ -622,6 +637,11 @@ valori_code vl_engine_open(const valori_options *options, const struct vl_os *os
 	}
 	if (code == VALORI_OK)
 		code = known.log != NULL ? open_files(&recovery, error) : open_memory(&recovery, error);
+	/* Where nothing was replayed it has not begun yet. */
+	if (code == VALORI_OK && store->done == NULL)
+		code = vl_engine_begin_index(store, error);
+	if (code == VALORI_OK)
+		code = vl_engine_end_replay(store, error);
 	if (code == VALORI_OK) {
 		store->opened.has_log = store->has_log || store->is_log_due;
 		store->has_log = store->opened.has_log != 0;
@@ -630,6 +650,10 @@ valori_code vl_engine_open(const valori_options *options, const struct vl_os *os
 		store->is_flush_due = store->is_log_due;
 		if (store->sync == VALORI_SYNC_BATCH && store->sync_ms != 0 && (store->flags & VALORI_WRITE) != 0)
 			code = vl_engine_start_flusher(store, error);
+		if (code == VALORI_OK)
+			code = vl_engine_start_builder(store, error);
+		if (code != VALORI_OK)
+			vl_engine_stop_flusher(store);
 	}
 	vl_reader_close(recovery.reader);
 	if (code != VALORI_OK)

@@ -285,15 +285,18 @@ static valori_code write_and_publish(valori *store, bool is_sync_asked, valori_e
 
 valori_code vl_engine_finish_group(valori *store, bool is_sync_asked, valori_error *error)
 {
+	bool has_commits = store->group.size > 0;
 	valori_code code = VALORI_OK;
 
 	if (!store->is_group_open)
 		return VALORI_OK;
-	if (store->group.size > 0)
+	if (has_commits)
 		code = write_and_publish(store, is_sync_asked, error);
 	else
 		vl_replica_commit(&store->replica);
 	store->is_group_open = false;
+	if (code == VALORI_OK && has_commits)
+		vl_engine_begin_round(store);
 	vl_buf_clear(&store->group);
 	return code;
 }
@@ -329,15 +332,13 @@ static valori_code stage_one(valori *store, struct vl_waiter *waiter)
 	return VALORI_OK;
 }
 
-/* [turn] One group out of a chain of waiting batches. */
-static void lead(valori *store, struct vl_waiter *first)
+/* [turn] Ends the group of the waiters from first up to end. */
+static void finish(valori *store, struct vl_waiter *first, const struct vl_waiter *end)
 {
 	valori_error error;
 	valori_code code;
 
 	memset(&error, 0, sizeof(error));
-	for (struct vl_waiter *waiter = first; waiter != NULL; waiter = waiter->next)
-		waiter->code = stage_one(store, waiter);
 	if (store->is_broken)
 		code = vl_fail(&error, VALORI_POISONED, "out of memory: reopen the store");
 	else
@@ -345,11 +346,23 @@ static void lead(valori *store, struct vl_waiter *first)
 	if (code == VALORI_OK)
 		return;
 	/* Whoever was well so far shares the group's fate; whoever was refused keeps his own reason. */
-	for (struct vl_waiter *waiter = first; waiter != NULL; waiter = waiter->next)
+	for (struct vl_waiter *waiter = first; waiter != end; waiter = waiter->next)
 		if (waiter->code == VALORI_OK) {
 			waiter->code = code;
 			waiter->error = error;
 		}
+}
+
+/* [turn] One group out of a chain of waiting batches; more than one when a round of the index is due between two. */
+static void lead(valori *store, struct vl_waiter *first)
+{
+	for (struct vl_waiter *waiter = first; waiter != NULL; waiter = waiter->next) {
+		waiter->code = stage_one(store, waiter);
+		if (waiter->next != NULL && !vl_engine_is_round_due(store))
+			continue;
+		finish(store, first, waiter->next);
+		first = waiter->next;
+	}
 }
 
 /* Puts a chain of waiters into the queue, all of them into one group, and comes back when all are done. */
@@ -667,7 +680,9 @@ static valori_code append_replicated(valori *store, const valori_commit_view *co
 	}
 	vl_position_advance(&store->position, &decoded, kernels);
 	store->group_commits++;
-	return store->group.size < VL_GROUP_SIZE ? VALORI_OK : vl_engine_finish_group(store, true, error);
+	if (store->group.size < VL_GROUP_SIZE && !vl_engine_is_round_due(store))
+		return VALORI_OK;
+	return vl_engine_finish_group(store, true, error);
 }
 
 static valori_code replicate(valori *store, const struct vl_position *base, const valori_commit_view *commit,

@@ -13,11 +13,40 @@
 
 #include "batch.h"
 #include "engine.h"
+#include "index.h"
 
-enum { VL_GROUP_SIZE = 8 << 20 }; /* replicated commits are synced when so many bytes wait */
+enum {
+	VL_GROUP_SIZE = 8 << 20, /* replicated commits are synced when so many bytes wait */
+	VL_LIST_MAX = 12288      /* rows that a filter leaves are looked at one by one up to here */
+};
+
+/* One round of the index, from when it is due until nobody searches with it any more. */
+struct vl_round {
+	struct vl_schedule schedule; /* where it leads */
+	struct vl_frozen *input;     /* [mutex] the version after the commit it is due at; NULL when done */
+	struct vl_index index;       /* when done: never changes */
+	bool is_done;                /* [mutex] */
+	uint64_t holders;            /* [mutex] */
+	struct vl_round *next;       /* [mutex] of those that wait */
+	bool has_digest;             /* [mutex] somebody has asked for it */
+	valori_hash digest;
+};
+
+/* What a filter allows of an index, with the state of one version. */
+struct vl_filtered {
+	struct vl_filter filter;
+	uint64_t since, boundary; /* of the index */
+	uint64_t matched;         /* rows */
+	uint64_t *bits;           /* one per row */
+	uint32_t *list;           /* the rows, ascending, when they are at most VL_LIST_MAX */
+	size_t bits_size, list_size;
+	struct vl_filtered *next;
+};
 
 struct vl_frozen { /* a version and who holds it */
 	struct vl_version version;
+	struct vl_filtered *filtered; /* [mutex] what was asked for; each stays as long as the version */
+	struct vl_round *due;   /* [mutex] the last round at or before it, or NULL without an index */
 	uint64_t name;          /* of the version in the pool */
 	uint64_t publication;   /* which it shows */
 	uint64_t holders;       /* [mutex] views, and the store for its newest */
@@ -27,6 +56,7 @@ struct vl_frozen { /* a version and who holds it */
 struct valori_view {
 	valori *store;
 	struct vl_frozen *frozen;
+	struct vl_round *round; /* what it searches with, or NULL */
 };
 
 struct vl_waiter { /* a batch that waits for its commit; it is its caller's */
@@ -68,6 +98,16 @@ struct valori {
 	struct vl_buf window, scratch, digests, table; /* of staging */
 	struct vl_reader *own;                         /* reads the store's own log, for comparisons */
 
+	/* The index. While the store is opened its one round grows; then a thread makes new ones. */
+	uint32_t index_kind;     /* valori_index_kind */
+	size_t index_threads;    /* at least 1 */
+	uint64_t index_boundary; /* while opening: the last round that is run */
+	bool is_index_lost;      /* [turn] a round could not be begun: there will be no more */
+	valori_error index_error;
+	struct vl_round *due; /* [turn, changed with mutex] the last round that is due, or NULL */
+	bool has_builder;
+	pthread_t builder;
+
 	pthread_mutex_t mutex;
 	pthread_cond_t changed;
 	bool is_busy;                    /* [mutex] somebody has the turn */
@@ -75,6 +115,10 @@ struct valori {
 	bool are_views_wanted;           /* [mutex] somebody opened one */
 	struct vl_frozen *newest;        /* [mutex] */
 	struct vl_frozen *retired;       /* [mutex] to be released by whoever has the turn */
+	struct vl_round *done;           /* [mutex] the last round that is done, or NULL */
+	struct vl_round *waiting, **last_waiting; /* [mutex] those that are due and not begun, in order */
+	bool has_builder_failed;         /* [mutex] */
+	struct vl_scratch *scratches;    /* [mutex] of searches, to be used again */
 	uint64_t publication;            /* [mutex] */
 	struct vl_position published;    /* [mutex] */
 	struct vl_totals totals;         /* [mutex] of the published state */
@@ -90,6 +134,9 @@ struct valori {
 	bool has_flusher;
 	pthread_t flusher;
 };
+
+/* engine.c: one more sentence about how the store was opened. */
+void vl_engine_note(valori *store, const char *sentence);
 
 /* engine_commit.c */
 void vl_engine_take_turn(valori *store);
@@ -125,7 +172,36 @@ valori_code vl_engine_stage(valori *store, valori_batch *batch, valori_receipt *
 /* [turn] valori_request_check. */
 valori_code vl_engine_check_request(valori *store, valori_batch *batch, size_t index, valori_error *error);
 
-/* engine_search.c: is the record, with its vector, what its leaf says? Else DAMAGED. */
+/*
+ * engine_index.c: while the store is opened: the index of the snapshot, or an empty one, before commits are replayed;
+ * rounds that are due are then run behind each. After the last one the code says how it went.
+ */
+valori_code vl_engine_begin_index(valori *store, valori_error *error);
+valori_code vl_engine_end_replay(valori *store, valori_error *error);
+/* Afterwards: the thread that runs rounds, for who may write. */
+valori_code vl_engine_start_builder(valori *store, valori_error *error);
+void vl_engine_end_index(valori *store); /* after the last view was closed */
+/* [turn] Is a round due with what is staged? Then the group ends here: its state is the round's input. */
+bool vl_engine_is_round_due(valori *store);
+/* [turn] Behind a publication. */
+void vl_engine_begin_round(valori *store);
+/* [mutex] NULL is fine. */
+struct vl_round *vl_engine_hold_due(valori *store);
+struct vl_round *vl_engine_hold_done(valori *store, struct vl_round *due);
+void vl_engine_let_go_round(valori *store, struct vl_round *round);
+
+/*
+ * engine_filter.c: of a view with an index. It lives as long as the view's version; or, when *out_own is set, until
+ * the caller frees that. NULL: out of memory.
+ */
+const struct vl_filtered *vl_engine_filtered(const valori_view *view, const struct vl_filter *filter,
+					     struct vl_filtered **out_own, valori_error *error);
+void vl_engine_free_filtered(const struct vl_env *env, struct vl_filtered *filtered);
+
+
+/* engine_search.c */
+void vl_engine_free_scratches(valori *store);
+/* Is the record, with its vector, what its leaf says? Else DAMAGED. */
 valori_code vl_engine_prove_record(const struct vl_version *version, uint64_t id, valori_error *error);
 
 /* engine_view.c */

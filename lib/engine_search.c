@@ -1,7 +1,6 @@
-/* engine_search.c - exact search over a view: several threads, one answer, every hit proven before it is given. */
+/* engine_search.c - search over a view: several threads, one answer, every hit proven before it is given. */
 #include "engine_private.h"
 
-#include "index_brute.h"
 #include "q16.h"
 
 enum {
@@ -10,26 +9,83 @@ enum {
 	PROVEN = 64       /* hits whose content is hashed together */
 };
 
-struct slice { /* one thread's part of the records */
+enum {
+	SLACK = 1300, /* of a search that says nothing else */
+	STOP_MIN = 10 /* the stop goes by the k-th, or by this one */
+};
+
+/* What a thread needs to search the index; kept for the next search. */
+struct vl_scratch {
+	struct vl_index_scratch *inner;
+	struct vl_scratch *next;
+};
+
+/* How a search is done: the same for all of its queries and threads. */
+struct plan {
+	uint32_t kind; /* valori_plan */
+	size_t k;
 	const struct vl_state *state;
-	const uint8_t *queries;
-	size_t count, k;
+	const struct vl_index *index; /* NULL: there is none, or it is of no use */
 	const struct vl_filter *filter;
-	uint64_t first, last;
+	struct vl_hnsw_effort effort;
+	const uint64_t *allowed; /* ALLOWED: a bit per row */
+	const uint32_t *list;    /* LIST: rows */
+	size_t length;
+	uint64_t matched;
+};
+
+struct slice { /* one thread's part of the records, or of the queries */
+	const struct plan *plan;
+	const uint8_t *queries;
+	size_t count;
+	uint32_t rows_first, rows_last; /* of the index */
+	uint64_t first, last;           /* records behind it, or all */
 	valori_hit *heaps;
 	size_t *hits;
+	struct vl_scratch *scratch;
+	struct vl_index_counts counts;
 	valori_code code;
 	valori_error error;
 	pthread_t thread;
 	bool is_running;
 };
 
+static valori_code search_index(struct slice *slice)
+{
+	const struct plan *plan = slice->plan;
+
+	switch ((valori_plan)plan->kind) {
+	case VALORI_PLAN_CODES:
+		slice->counts.scanned += slice->rows_last - slice->rows_first;
+		return vl_codes_search(&plan->index->codes, plan->state, slice->queries, slice->count, plan->k,
+				       plan->filter, slice->rows_first, slice->rows_last, slice->heaps, slice->hits,
+				       &slice->counts.compared, &slice->error);
+	case VALORI_PLAN_LIST:
+		return vl_index_search_list(plan->index, plan->state, slice->scratch->inner, slice->queries,
+					    slice->count, plan->k, plan->filter, plan->list, plan->length, slice->heaps,
+					    slice->hits, &slice->counts, &slice->error);
+	case VALORI_PLAN_GRAPH:
+	case VALORI_PLAN_ALLOWED:
+		return vl_index_search(plan->index, plan->state, slice->scratch->inner, slice->queries, slice->count,
+				       plan->k, &plan->effort, plan->filter, plan->allowed, slice->heaps, slice->hits,
+				       &slice->counts, &slice->error);
+	case VALORI_PLAN_NONE:
+	case VALORI_PLAN_SCAN:
+		break;
+	}
+	return VALORI_OK;
+}
+
 static void *search_slice(void *argument)
 {
 	struct slice *slice = argument;
 
-	slice->code = vl_brute_search(slice->state, slice->queries, slice->count, slice->k, slice->filter, slice->first,
-				      slice->last, slice->heaps, slice->hits, &slice->error);
+	slice->code = search_index(slice);
+	if (slice->code == VALORI_OK)
+		slice->code = vl_brute_search(slice->plan->state, slice->queries, slice->count, slice->plan->k,
+					      slice->plan->filter, slice->first, slice->last, slice->heaps, slice->hits,
+					      &slice->error);
+	slice->counts.scanned += slice->last - slice->first;
 	return NULL;
 }
 
@@ -101,9 +157,12 @@ static valori_code prove_some(const struct vl_version *version, const valori_hit
 	struct vl_record records[PROVEN];
 	uint8_t hashes[PROVEN][VL_HASH_SIZE], leaf[VL_LEAF_MAX];
 
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
 		if (!vl_record_get(state, hits[i].id, &records[i]) || vl_state_vector(state, hits[i].id) == NULL)
 			return wrong_hit(hits[i].id, "is not there", error);
+		if (i > 0 && hits[i].id == hits[i - 1].id)
+			return wrong_hit(hits[i].id, "is twice in the index", error);
+	}
 	hash_vectors(kernels, state, records, count, hashes);
 	for (size_t i = 0; i < count; i++) {
 		const uint8_t *digests = vl_array_get(&state->records.digests, hits[i].id);
@@ -162,49 +221,268 @@ static valori_code run_slices(struct slice *slices, size_t count, valori_error *
 	return VALORI_OK;
 }
 
-/* Slice 0 works in the caller's arrays; the others get heaps of their own, merged into them. */
-static valori_code search(const struct vl_version *version, const uint8_t *queries, size_t count, size_t k,
-			  const struct vl_filter *filter, size_t threads, valori_hit *out, size_t *out_counts,
-			  valori_error *error)
+static struct vl_scratch *take_scratch(valori *store, valori_error *error)
 {
-	const struct vl_env *env = version->env;
-	uint64_t slots = vl_state_slots(&version->state, VL_RECORDS);
-	size_t heaps_size = count * k * sizeof(valori_hit), hits_size = count * sizeof(size_t);
-	size_t size = (threads - 1) * (heaps_size + hits_size);
-	struct slice slices[THREADS_MAX];
-	uint8_t *memory = NULL;
-	valori_code code;
+	struct vl_scratch *scratch;
 
-	memset(slices, 0, threads * sizeof(slices[0]));
-	if (size > 0) {
-		memory = vl_alloc(env, size);
-		if (memory == NULL)
-			return vl_fail(error, VALORI_NO_MEMORY, "out of memory");
+	pthread_mutex_lock(&store->mutex);
+	scratch = store->scratches;
+	if (scratch != NULL)
+		store->scratches = scratch->next;
+	pthread_mutex_unlock(&store->mutex);
+	if (scratch != NULL)
+		return scratch;
+	scratch = vl_alloc(store->env, sizeof(*scratch));
+	if (scratch == NULL) {
+		vl_fail(error, VALORI_NO_MEMORY, "out of memory");
+		return NULL;
 	}
+	if (vl_index_scratch_new(&scratch->inner, store->env, error) == VALORI_OK)
+		return scratch;
+	vl_release(store->env, scratch, sizeof(*scratch));
+	return NULL;
+}
+
+static void give_scratch(valori *store, struct vl_scratch *scratch)
+{
+	if (scratch == NULL)
+		return;
+	pthread_mutex_lock(&store->mutex);
+	scratch->next = store->scratches;
+	store->scratches = scratch;
+	pthread_mutex_unlock(&store->mutex);
+}
+
+void vl_engine_free_scratches(valori *store)
+{
+	while (store->scratches != NULL) {
+		struct vl_scratch *scratch = store->scratches;
+
+		store->scratches = scratch->next;
+		vl_index_scratch_free(scratch->inner);
+		vl_release(store->env, scratch, sizeof(*scratch));
+	}
+}
+
+/* Does a thread take some of the queries, rather than some of the records? */
+static bool is_by_query(const struct plan *plan)
+{
+	return plan->kind == VALORI_PLAN_GRAPH || plan->kind == VALORI_PLAN_ALLOWED || plan->kind == VALORI_PLAN_LIST;
+}
+
+/* The part i of count from first to last. */
+static uint64_t cut(uint64_t first, uint64_t last, size_t i, size_t count)
+{
+	return i == count ? last : first + (last - first) / count * i;
+}
+
+static void share_out(const struct plan *plan, const uint8_t *queries, size_t count, struct slice *slices,
+		      size_t threads)
+{
+	const struct vl_index *index = plan->kind == VALORI_PLAN_SCAN ? NULL : plan->index;
+	uint64_t slots = vl_state_slots(plan->state, VL_RECORDS), tail = index == NULL ? 0 : index->schedule.covered;
+	uint32_t rows = index == NULL ? 0 : index->codes.count;
+
 	for (size_t i = 0; i < threads; i++) {
 		struct slice *slice = &slices[i];
 
-		slice->state = &version->state;
-		slice->queries = queries;
-		slice->count = count;
-		slice->k = k;
-		slice->filter = filter;
-		slice->first = slots / threads * i;
-		slice->last = i + 1 == threads ? slots : slots / threads * (i + 1);
-		slice->heaps = i == 0 ? out : (valori_hit *)(void *)(memory + (i - 1) * heaps_size);
-		slice->hits = i == 0 ? out_counts
-				     : (size_t *)(void *)(memory + (threads - 1) * heaps_size + (i - 1) * hits_size);
-		memset(slice->hits, 0, hits_size);
+		slice->plan = plan;
+		if (is_by_query(plan)) {
+			size_t first = (size_t)cut(0, count, i, threads);
+
+			slice->queries = queries + first * plan->state->dim * 4;
+			slice->count = (size_t)cut(0, count, i + 1, threads) - first;
+			slice->first = tail;
+			slice->last = slots;
+		} else {
+			slice->queries = queries;
+			slice->count = count;
+			slice->rows_first = (uint32_t)cut(0, rows, i, threads);
+			slice->rows_last = (uint32_t)cut(0, rows, i + 1, threads);
+			slice->first = cut(tail, slots, i, threads);
+			slice->last = cut(tail, slots, i + 1, threads);
+		}
 	}
-	code = run_slices(slices, threads, error);
-	for (size_t q = 0; q < count && code == VALORI_OK; q++) {
-		for (size_t i = 1; i < threads; i++)
+}
+
+/*
+ * One pass: slices of the queries work in the caller's arrays; slices of the records in heaps of their own, which are
+ * merged into those of the first.
+ */
+static valori_code run_plan(valori *store, const struct plan *plan, const uint8_t *queries, size_t count,
+			    size_t threads, valori_hit *out, size_t *out_counts, struct vl_index_counts *counts,
+			    valori_error *error)
+{
+	size_t k = plan->k, heaps_size = count * k * sizeof(valori_hit), hits_size = count * sizeof(size_t), size;
+	bool is_by = is_by_query(plan);
+	struct slice slices[THREADS_MAX];
+	uint8_t *memory = NULL;
+	valori_code code = VALORI_OK;
+
+	if (is_by && threads > count)
+		threads = count;
+	size = is_by ? 0 : (threads - 1) * (heaps_size + hits_size);
+	memset(slices, 0, threads * sizeof(slices[0]));
+	memset(out_counts, 0, hits_size);
+	if (size > 0) {
+		memory = vl_alloc(store->env, size);
+		if (memory == NULL)
+			return vl_fail(error, VALORI_NO_MEMORY, "out of memory");
+	}
+	share_out(plan, queries, count, slices, threads);
+	for (size_t i = 0; i < threads && code == VALORI_OK; i++) {
+		struct slice *slice = &slices[i];
+
+		slice->heaps = out;
+		slice->hits = out_counts;
+		if (is_by) {
+			size_t first = (size_t)cut(0, count, i, threads);
+
+			slice->heaps += first * k;
+			slice->hits += first;
+			slice->scratch = take_scratch(store, error);
+			code = slice->scratch == NULL ? VALORI_NO_MEMORY : VALORI_OK;
+		} else if (i > 0) {
+			slice->heaps = (valori_hit *)(void *)(memory + (i - 1) * heaps_size);
+			slice->hits = (size_t *)(void *)(memory + (threads - 1) * heaps_size + (i - 1) * hits_size);
+			memset(slice->hits, 0, hits_size);
+		}
+	}
+	if (code == VALORI_OK)
+		code = run_slices(slices, threads, error);
+	for (size_t i = 0; i < threads; i++) {
+		give_scratch(store, slices[i].scratch);
+		counts->scanned += slices[i].counts.scanned * (is_by ? slices[i].count : count);
+		counts->visited += slices[i].counts.visited;
+		counts->compared += slices[i].counts.compared;
+	}
+	for (size_t i = 1; i < threads && code == VALORI_OK && !is_by; i++)
+		for (size_t q = 0; q < count; q++)
 			vl_hits_merge(out + q * k, &out_counts[q], k, slices[i].heaps + q * k, slices[i].hits[q]);
+	vl_release(store->env, memory, size);
+	return code;
+}
+
+/*
+ * The graph's answers, and where there are fewer than k, those of a scan: all the records that there are may be too
+ * few, or the walk did not come by them.
+ */
+static valori_code search(valori *store, const struct vl_version *version, const struct plan *plan,
+			  const uint8_t *queries, size_t count, size_t threads, valori_hit *out, size_t *out_counts,
+			  valori_explanation *explanation, valori_error *error)
+{
+	struct vl_index_counts counts = {0};
+	struct plan exact = *plan;
+	size_t k = plan->k;
+	valori_code code = run_plan(store, plan, queries, count, threads, out, out_counts, &counts, error);
+
+	exact.kind = VALORI_PLAN_CODES;
+	for (size_t q = 0; q < count && code == VALORI_OK; q++) {
+		if (out_counts[q] < k && (plan->kind == VALORI_PLAN_GRAPH || plan->kind == VALORI_PLAN_ALLOWED)) {
+			explanation->repeated++;
+			code = run_plan(store, &exact, queries + q * version->state.dim * 4, 1, threads, out + q * k,
+					&out_counts[q], &counts, error);
+			if (code != VALORI_OK)
+				break;
+		}
 		vl_hits_sort(out + q * k, out_counts[q]);
 		code = prove(version, out + q * k, out_counts[q], error);
 	}
-	vl_release(env, memory, size);
+	explanation->scanned = counts.scanned;
+	explanation->visited = counts.visited;
+	explanation->compared = counts.compared;
 	return code;
+}
+
+/* ---- Choosing how ---- */
+
+/*
+ * The pool of a walk holds ef rows. What is known not to be allowed, rows of records that are gone, takes up some of
+ * it, and of the k of its stop.
+ */
+static void set_effort(struct plan *plan, const valori_search_options *options)
+{
+	uint64_t rows = plan->index->codes.count, live = plan->state->totals.record_live;
+	uint64_t ef = options->ef != 0 ? options->ef : vl_index_ef(&plan->state->totals), k = options->k;
+
+	/* The nearest one alone is no measure of how far to look: a walk would end in the first hollow. */
+	if (k < STOP_MIN)
+		k = STOP_MIN;
+	if (ef < k)
+		ef = k;
+	if (plan->allowed == NULL && live > 0 && live < rows) {
+		ef += ef * (rows - live < live ? rows - live : live) / live;
+		k += k * (rows - live < live ? rows - live : live) / live + 1;
+	}
+	plan->effort.k = (uint32_t)k;
+	plan->effort.ef = (uint32_t)ef;
+	plan->effort.slack = options->slack != 0 ? options->slack : SLACK;
+	plan->effort.matches = plan->allowed != NULL ? (uint32_t)plan->matched : 0;
+}
+
+/* Does the filter let all pass that is live? */
+static bool is_wide_open(const struct plan *plan)
+{
+	return !plan->filter->has_tag && plan->filter->collection == 0 &&
+	       vl_state_slots(plan->state, VL_COLLECTIONS) == 1;
+}
+
+/* *out_own: to be freed after the search. */
+static valori_code choose(struct plan *plan, const valori_view *view, const valori_search_options *options,
+			  const struct vl_filter *filter, struct vl_filtered **out_own, valori_error *error)
+{
+	const struct vl_filtered *filtered;
+	const struct vl_index *index = view->round != NULL ? &view->round->index : NULL;
+
+	*plan = (struct plan){.kind = VALORI_PLAN_SCAN,
+			      .k = options->k,
+			      .state = &vl_engine_version(view)->state,
+			      .filter = filter,
+			      .matched = VALORI_NONE};
+	*out_own = NULL;
+	if (index == NULL || index->codes.count == 0)
+		return VALORI_OK;
+	plan->index = index;
+	plan->kind = VALORI_PLAN_CODES;
+	/* A scan looks at each record's tag as it comes by: it gains from a list only when that is short. */
+	if (!is_wide_open(plan)) {
+		filtered = vl_engine_filtered(view, filter, out_own, error);
+		if (filtered == NULL)
+			return VALORI_NO_MEMORY;
+		plan->matched = filtered->matched;
+		plan->allowed = filtered->bits;
+		plan->list = filtered->list;
+		plan->length = (size_t)filtered->matched;
+		if (plan->list != NULL || plan->matched == 0) {
+			plan->kind = VALORI_PLAN_LIST;
+			return VALORI_OK;
+		}
+	}
+	if (options->exact || !index->has_graph || index->graph.count == 0)
+		return VALORI_OK;
+	plan->kind = plan->allowed != NULL ? VALORI_PLAN_ALLOWED : VALORI_PLAN_GRAPH;
+	set_effort(plan, options);
+	return VALORI_OK;
+}
+
+static void explain(const struct plan *plan, const valori_view *view, valori_explanation *explanation)
+{
+	uint64_t slots = vl_state_slots(plan->state, VL_RECORDS);
+
+	*explanation = (valori_explanation){.plan = plan->kind,
+					    .kind = UINT32_MAX,
+					    .since = VALORI_NONE,
+					    .boundary = VALORI_NONE,
+					    .matched = plan->matched,
+					    .tail = slots};
+	if (view->round == NULL)
+		return;
+	explanation->kind = view->round->index.schedule.parameters.kind;
+	explanation->since = view->round->index.schedule.since;
+	explanation->boundary = view->round->index.schedule.boundary;
+	explanation->rows = view->round->index.codes.count;
+	if (plan->kind != VALORI_PLAN_SCAN)
+		explanation->tail = slots - view->round->index.schedule.covered;
 }
 
 /* Queries as the kernels want them: little-endian bytes that satisfy the acceptance rule. */
@@ -234,7 +512,10 @@ valori_code valori_search(const valori_view *view, const int32_t *queries, size_
 {
 	const struct vl_version *version = vl_engine_version(view);
 	valori_search_options known = VALORI_SEARCH_INIT;
+	valori_explanation explanation = {.matched = VALORI_NONE};
+	struct vl_filtered *own = NULL;
 	struct vl_filter filter;
+	struct plan plan;
 	size_t size, threads;
 	uint8_t *bytes;
 	uint64_t slots = vl_state_slots(&version->state, VL_RECORDS);
@@ -244,8 +525,17 @@ valori_code valori_search(const valori_view *view, const int32_t *queries, size_
 		memcpy(&known, options, options->size < sizeof(known) ? options->size : sizeof(known));
 	if (known.k < 1 || known.k > VALORI_K_MAX)
 		return vl_fail(error, VALORI_INVALID, "k %u: must be 1 to %d", known.k, VALORI_K_MAX);
+	if (known.ef > VALORI_EF_MAX)
+		return vl_fail(error, VALORI_INVALID, "ef %u: must be at most %d", known.ef, VALORI_EF_MAX);
+	if (known.slack != 0 && (known.slack < 1024 || known.slack > 65536))
+		return vl_fail(error, VALORI_INVALID, "slack %u: must be 1024 to 65536", known.slack);
 	if ((version->state.flags & VL_STATE_NO_VECTORS) != 0)
 		return vl_fail(error, VALORI_UNKNOWABLE, "the store was opened without vectors");
+	if (known.boundary != 0 && (view->round == NULL || view->round->index.schedule.boundary != known.boundary))
+		return vl_fail(error, VALORI_NOT_FOUND, "there is no index with boundary %llu",
+			       (unsigned long long)known.boundary);
+	if (known.explanation != NULL)
+		*known.explanation = explanation;
 	if (count == 0)
 		return VALORI_OK;
 	if (count > SIZE_MAX / 4 / version->state.dim || count > SIZE_MAX / sizeof(valori_hit) / known.k / THREADS_MAX)
@@ -256,15 +546,21 @@ valori_code valori_search(const valori_view *view, const int32_t *queries, size_
 	}
 	filter = (struct vl_filter){(uint16_t)known.collection, known.has_tag != 0, known.tag};
 	threads = known.threads < 1 ? 1 : known.threads > THREADS_MAX ? THREADS_MAX : known.threads;
-	if (threads > slots / SLICE_MIN + 1)
+	code = choose(&plan, view, &known, &filter, &own, error);
+	if (code != VALORI_OK)
+		return code;
+	if (!is_by_query(&plan) && threads > slots / SLICE_MIN + 1)
 		threads = (size_t)(slots / SLICE_MIN + 1);
 	size = count * version->state.dim * 4;
 	bytes = vl_alloc(version->env, size);
-	if (bytes == NULL)
-		return vl_fail(error, VALORI_NO_MEMORY, "out of memory");
-	code = take_queries(version, queries, count, bytes, error);
+	explain(&plan, view, &explanation);
+	code = bytes == NULL ? vl_fail(error, VALORI_NO_MEMORY, "out of memory")
+			     : take_queries(version, queries, count, bytes, error);
 	if (code == VALORI_OK)
-		code = search(version, bytes, count, known.k, &filter, threads, out, out_counts, error);
+		code = search(view->store, version, &plan, bytes, count, threads, out, out_counts, &explanation, error);
 	vl_release(version->env, bytes, size);
+	vl_engine_free_filtered(version->env, own);
+	if (known.explanation != NULL)
+		*known.explanation = explanation;
 	return code;
 }

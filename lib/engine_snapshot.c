@@ -8,6 +8,7 @@ valori_code valori_snapshot_write(valori_view *view, const char *path, valori_sn
 				  valori_error *error)
 {
 	const struct vl_version *version;
+	const struct vl_index *index;
 	bool is_stream;
 	valori_code code;
 
@@ -28,13 +29,21 @@ valori_code valori_snapshot_write(valori_view *view, const char *path, valori_sn
 		if (code != VALORI_OK)
 			return code;
 	}
+	/*
+	 * A snapshot has the rounds that are due: its bytes do not depend on how far the thread was that runs them.
+	 * An index that was lost on the way is no reason to have no snapshot.
+	 */
+	index = valori_view_settle(view, NULL) == VALORI_OK && view->round != NULL &&
+				view->round->index.schedule.covered > 0
+			? &view->round->index
+			: NULL;
 	version = vl_engine_version(view);
 	is_stream = strcmp(path, "-") == 0;
 	code = vl_snapshot_write(version->env, version->os, &version->position, &version->state,
-				 &version->commitment, &version->requests, is_stream ? NULL : path,
+				 &version->commitment, &version->requests, index, is_stream ? NULL : path,
 				 is_stream ? 1 : -1, error);
 	if (code == VALORI_OK && out != NULL)
 		code = vl_snapshot_foresee(version->env, &version->position, &version->state,
-					   &version->commitment, &version->requests, out, error);
+					   &version->commitment, &version->requests, index, out, error);
 	return code;
 }

@@ -20,6 +20,8 @@ valori_code vl_engine_freeze(valori *store, valori_error *error)
 	frozen->version.state = store->replica.state;
 	frozen->version.commitment = store->replica.commitment;
 	frozen->version.requests = store->replica.requests;
+	frozen->due = vl_engine_hold_due(store);
+	frozen->filtered = NULL;
 	frozen->publication = store->publication;
 	frozen->holders = 1;
 	frozen->next = NULL;
@@ -44,6 +46,8 @@ void vl_engine_release_retired(valori *store)
 		struct vl_frozen *frozen = store->retired;
 
 		store->retired = frozen->next;
+		vl_engine_let_go_round(store, frozen->due);
+		vl_engine_free_filtered(store->env, frozen->filtered);
 		vl_pool_release(store->replica.pool, frozen->name);
 		vl_release(store->env, frozen, sizeof(*frozen));
 	}
@@ -85,7 +89,7 @@ valori_code valori_view_open(valori *store, valori_view **out, valori_error *err
 	}
 	if (code == VALORI_OK) {
 		store->newest->holders++;
-		*view = (valori_view){store, store->newest};
+		*view = (valori_view){store, store->newest, vl_engine_hold_done(store, store->newest->due)};
 		*out = view;
 	}
 	pthread_mutex_unlock(&store->mutex);
@@ -102,6 +106,7 @@ void valori_view_close(valori_view *view)
 		return;
 	store = view->store;
 	pthread_mutex_lock(&store->mutex);
+	vl_engine_let_go_round(store, view->round);
 	vl_engine_let_go(store, view->frozen);
 	if (!store->is_busy)
 		vl_engine_release_retired(store);
@@ -334,6 +339,16 @@ valori_code valori_meta_get(const valori_view *view, const char *key, size_t key
 	}
 	if (slot == VALORI_NONE || !vl_meta_get(state_of(view), slot, &stored_key, &stored_size, out, out_size))
 		return no_key(error, "meta value with key", key, key_size);
+	return VALORI_OK;
+}
+
+valori_code valori_config_get(const valori_view *view, uint32_t parameter, uint64_t *out, valori_error *error)
+{
+	const struct vl_totals *totals = &state_of(view)->totals;
+
+	if (parameter >= VL_PARAMETERS || !(totals->config_set >> parameter & 1))
+		return not_found(error, "value of configuration parameter", parameter);
+	*out = totals->config[parameter];
 	return VALORI_OK;
 }
 

@@ -327,8 +327,10 @@ static valori_code write_base(struct restore *restore, valori_error *error)
 {
 	struct vl_commitment commitment;
 	struct vl_requests requests;
+	struct vl_index index = {0};
 	struct vl_state state;
 	struct vl_pool *pool;
+	bool has_index = false;
 	valori_code code = vl_pool_new(restore->env, &pool, error);
 
 	if (code != VALORI_OK)
@@ -344,8 +346,12 @@ static valori_code write_base(struct restore *restore, valori_error *error)
 		goto free_commitment;
 	code = vl_snapshot_attach(restore->source, &state, &commitment, &requests, error);
 	if (code == VALORI_OK)
+		code = vl_snapshot_index(restore->source, &state, &index, &has_index, error);
+	if (code == VALORI_OK)
 		code = vl_snapshot_write(restore->env, restore->os, &restore->position, &state, &commitment,
-					 &requests, restore->names.restored, -1, error);
+					 &requests, has_index ? &index : NULL, restore->names.restored, -1,
+					 error);
+	vl_index_free(&index);
 	vl_requests_free(&requests);
 free_commitment:
 	vl_commitment_free(&commitment);

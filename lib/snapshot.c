@@ -275,6 +275,40 @@ valori_code vl_snapshot_attach(const struct vl_snapshot *snapshot, struct vl_sta
 	return code;
 }
 
+/* The first of the parts of an index; NULL: there is none. */
+static const struct vl_part *find_index(const struct vl_snapshot_head *head)
+{
+	for (unsigned at = VL_PARTS; at < head->part_count; at++)
+		if (head->parts[at].kind >= VL_KIND_INDEX && head->parts[at].kind < VL_KIND_INDEX + VL_INDEX_PARTS)
+			return &head->parts[at];
+	return NULL;
+}
+
+valori_code vl_snapshot_index(const struct vl_snapshot *snapshot, const struct vl_state *state,
+			      struct vl_index *out, bool *has, valori_error *error)
+{
+	const struct vl_snapshot_head *head = &snapshot->head;
+	const struct vl_part *part = find_index(head);
+	struct vl_index_bytes parts[VL_INDEX_PARTS];
+	valori_code code;
+
+	memset(out, 0, sizeof(*out));
+	*has = false;
+	if (part == NULL)
+		return VALORI_OK;
+	for (unsigned at = 0; at < VL_INDEX_PARTS; at++, part++) {
+		if (part == head->parts + head->part_count || part->kind != VL_KIND_INDEX + at)
+			return vl_fail(error, VALORI_DAMAGED, "%s: %s: is missing", snapshot->path,
+				       vl_index_part_name((enum vl_index_part)at));
+		parts[at] = (struct vl_index_bytes){snapshot->data + part->offset, part->elem_size, part->count};
+	}
+	code = vl_index_attach(out, snapshot->env, state, parts, error);
+	if (code != VALORI_OK)
+		return vl_fail_in(error, code, snapshot->path);
+	*has = true;
+	return VALORI_OK;
+}
+
 /* The digests of all sections, as they are; the vectors, which are most of it, by a thread of their own. */
 static void hash_parts(const struct vl_snapshot *snapshot, bool with_vectors, uint8_t digests[][VL_HASH_SIZE])
 {

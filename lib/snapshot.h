@@ -22,7 +22,8 @@
  *
  * Kinds ascend: 1...12 as enum vl_section of state.h, 32 + list its tree (all levels, leaves first), 40 request
  * entries, 41 request buckets; each is there, even when empty, at the first multiple of 4096 behind the one
- * before; the file ends at such a multiple. A reader refuses kinds it does not know below 0x8000 (NEWER) and
+ * before; the file ends at such a multiple. Behind them the index, when there is one: 0x8000 + part as enum
+ * vl_index_part of index.h, all of them. A reader refuses kinds it does not know below 0x8000 (NEWER) and
  * skips those above (derived data, rebuilt when absent).
  *
  * Opening maps the file and checks header and section table: O(1). Data sections are checked in full by
@@ -33,6 +34,7 @@
 #define VL_SNAPSHOT_H
 
 #include "commitment.h"
+#include "index.h"
 #include "log.h"
 #include "replica.h"
 #include "requests.h"
@@ -69,9 +71,16 @@ valori_code vl_snapshot_attach(const struct vl_snapshot *snapshot, struct vl_sta
 valori_code vl_snapshot_attach_replica(const struct vl_snapshot *snapshot, struct vl_replica *replica, uint32_t flags,
 				       valori_error *error);
 /*
+ * The index that lies in the file, mapped, in O(1); state is what was attached. *has is false, and out empty,
+ * when there is none. Otherwise free it before the snapshot is closed. OK, DAMAGED, NEWER.
+ */
+valori_code vl_snapshot_index(const struct vl_snapshot *snapshot, const struct vl_state *state,
+			      struct vl_index *out, bool *has, valori_error *error);
+/*
  * Everything: section digests, zeros between sections, canonical layout, content digests (vectors, keys,
  * metadata), leaves, every tree level, counts, tables (each live key is found through its bucket), lists,
- * state root. OK or DAMAGED with offset and sentence. Streams; needs little memory beyond the mapping.
+ * state root, and the index against the state (index.h). OK or DAMAGED with offset and
+ * sentence. Streams; needs little memory beyond the mapping.
  */
 valori_code vl_snapshot_verify(const struct vl_snapshot *snapshot, valori_error *error);
 
@@ -86,18 +95,18 @@ valori_code vl_snapshot_check_for_writer(const struct vl_snapshot *snapshot, val
  * Writes the file: to path whole or not at all (temporary name in the same directory, sync, read back and
  * verify its digests, rename, sync of the directory); or, when path is NULL, as a stream to fd in file
  * order. state, requests and leaf level of commitment are frozen copies (inner tree levels may be computed
- * anew).
+ * anew). index: to be kept with it, or NULL.
  */
 valori_code vl_snapshot_write(const struct vl_env *env, const struct vl_os *os,
 			      const struct vl_position *position, const struct vl_state *state,
 			      const struct vl_commitment *commitment, const struct vl_requests *requests,
-			      const char *path, int fd, valori_error *error);
+			      const struct vl_index *index, const char *path, int fd, valori_error *error);
 
 /* What vl_snapshot_write would say of the file: nothing is written. */
 valori_code vl_snapshot_foresee(const struct vl_env *env, const struct vl_position *position,
 				const struct vl_state *state, const struct vl_commitment *commitment,
-				const struct vl_requests *requests, valori_snapshot_info *out,
-				valori_error *error);
+				const struct vl_requests *requests, const struct vl_index *index,
+				valori_snapshot_info *out, valori_error *error);
 
 /*
  * Copies a snapshot stream from fd to a new file at path (not synced: it is there to be opened, verified

@@ -41,7 +41,7 @@ _Static_assert(AT_CONFIG + 8 * (int)VL_PARAMETERS == (int)AT_COUNTS, "the counts
 _Static_assert(AT_FRONTIER + 64 * 32 == (int)AT_FRONTIER_END, "64 roots of subtrees");
 _Static_assert(AT_TABLE + (int)ENTRY_SIZE * (int)VL_PARTS_MAX == (int)VL_SNAPSHOT_HEADER,
 	       "the table ends the header");
-_Static_assert((int)VL_PARTS <= (int)VL_PARTS_MAX, "the table has room");
+_Static_assert((int)VL_PARTS + (int)VL_INDEX_PARTS <= (int)VL_PARTS_MAX, "the table has room");
 
 static const char *const tree_names[VL_LISTS] = {"tree of records", "tree of nodes", "tree of edges",
 						 "tree of meta", "tree of collections"};
@@ -54,6 +54,8 @@ const char *vl_part_name(uint32_t kind)
 		return tree_names[kind - VL_KIND_TREES];
 	if (kind == VL_KIND_REQUESTS)
 		return "requests";
+	if (kind >= VL_KIND_INDEX && kind < VL_KIND_INDEX + VL_INDEX_PARTS)
+		return vl_index_part_name((enum vl_index_part)(kind - VL_KIND_INDEX));
 	return kind == VL_KIND_REQUEST_BUCKETS ? "request buckets" : "unknown section";
 }
 
@@ -142,16 +144,35 @@ static bool part_size(uint64_t count, uint32_t elem_size, uint64_t *size)
 	return true;
 }
 
-valori_code vl_snapshot_plan(struct vl_snapshot_head *head, valori_error *error)
+static void plan_index(struct vl_snapshot_head *head, const struct vl_index *index)
+{
+	struct vl_index_bytes parts[VL_INDEX_PARTS];
+	uint8_t index_head[VL_INDEX_HEAD];
+
+	vl_index_bytes(index, index_head, parts);
+	for (unsigned at = 0; at < VL_INDEX_PARTS; at++) {
+		struct vl_part *part = &head->parts[head->part_count++];
+
+		part->kind = VL_KIND_INDEX + at;
+		part->elem_size = parts[at].elem_size;
+		part->count = parts[at].count;
+	}
+}
+
+valori_code vl_snapshot_plan(struct vl_snapshot_head *head, const struct vl_index *index, valori_error *error)
 {
 	uint64_t offset = VL_SNAPSHOT_HEADER;
 
-	head->part_count = VL_PARTS;
 	for (unsigned at = 0; at < VL_PARTS; at++) {
+		head->parts[at].kind = part_kind(at);
+		head->parts[at].elem_size = part_elem_size(at, head->position.dim);
+	}
+	head->part_count = VL_PARTS;
+	if (index != NULL)
+		plan_index(head, index);
+	for (unsigned at = 0; at < head->part_count; at++) {
 		struct vl_part *part = &head->parts[at];
 
-		part->kind = part_kind(at);
-		part->elem_size = part_elem_size(at, head->position.dim);
 		part->offset = offset;
 		if (!part_size(part->count, part->elem_size, &part->size) || offset > (uint64_t)INT64_MAX / 2)
 			return vl_fail(error, VALORI_FULL, "snapshot: too large for any file");

@@ -16,7 +16,8 @@ enum {
 	VL_KIND_TREES = 32, /* + list: all levels of its tree, leaves first, without gaps */
 	VL_KIND_REQUESTS = 40,
 	VL_KIND_REQUEST_BUCKETS = 41,
-	VL_KIND_DERIVED = 0x8000 /* from here on they may be skipped */
+	VL_KIND_DERIVED = 0x8000, /* from here on they may be skipped */
+	VL_KIND_INDEX = 0x8000    /* + part */
 };
 
 /* Places in the table. The sections of the state come first, by kind - 1. */
@@ -63,10 +64,10 @@ uint64_t vl_snapshot_align(uint64_t offset);
 uint64_t vl_snapshot_tree_size(uint64_t slots);
 
 /*
- * Puts offsets, kinds, element sizes, sizes and the file's size in place, from the counts. FULL: no file
- * could be so large.
+ * Puts offsets, kinds, element sizes, sizes and the file's size in place, from the counts; those of an index
+ * (or NULL) behind the others. FULL: no file could be so large.
  */
-valori_code vl_snapshot_plan(struct vl_snapshot_head *head, valori_error *error);
+valori_code vl_snapshot_plan(struct vl_snapshot_head *head, const struct vl_index *index, valori_error *error);
 void vl_snapshot_head_encode(const struct vl_snapshot_head *head, const struct vl_kernels *kernels,
 			     uint8_t out[VL_SNAPSHOT_HEADER]);
 /* file_size is what is really there, name is for messages: OK, NOT_OURS, NEWER, DAMAGED. */
@@ -87,7 +88,7 @@ valori_code vl_snapshot_check_bytes(const struct vl_snapshot *snapshot, valori_e
  */
 valori_code vl_snapshot_compare(const struct vl_snapshot *snapshot, const struct vl_state *state,
 				const struct vl_commitment *commitment, const struct vl_requests *requests,
-				valori_error *error);
+				const struct vl_index *index, valori_error *error);
 /* DAMAGED with this offset: "NAME: offset N: fact". */
 valori_code vl_snapshot_damaged(const char *name, uint64_t offset, const char *fact, valori_error *error);
 /* IO with system_errno, or NOT_FOUND when there is no such file. */

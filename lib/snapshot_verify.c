@@ -477,6 +477,28 @@ static void checked_free(struct checked *checked)
 	vl_pool_free(checked->pool);
 }
 
+/* The index, and with it that the file is what would be written. */
+static valori_code check_index(const struct checked *checked)
+{
+	struct vl_index index;
+	bool has_index;
+	valori_code code =
+		vl_snapshot_index(checked->snapshot, &checked->state, &index, &has_index, checked->error);
+
+	if (code != VALORI_OK)
+		return code;
+	if (has_index) {
+		code = vl_index_check(&index, &checked->state, checked->error);
+		if (code != VALORI_OK)
+			vl_fail_in(checked->error, code, checked->snapshot->path);
+	}
+	if (code == VALORI_OK)
+		code = vl_snapshot_compare(checked->snapshot, &checked->state, &checked->commitment,
+					   &checked->requests, has_index ? &index : NULL, checked->error);
+	vl_index_free(&index);
+	return code;
+}
+
 static valori_code check_all(const struct checked *checked)
 {
 	struct vl_totals counted = {0};
@@ -497,10 +519,7 @@ static valori_code check_all(const struct checked *checked)
 		if (code != VALORI_OK)
 			vl_fail_in(checked->error, code, checked->snapshot->path);
 	}
-	if (code == VALORI_OK)
-		code = vl_snapshot_compare(checked->snapshot, &checked->state, &checked->commitment,
-					   &checked->requests, checked->error);
-	return code;
+	return code == VALORI_OK ? check_index(checked) : code;
 }
 
 valori_code vl_snapshot_verify(const struct vl_snapshot *snapshot, valori_error *error)

@@ -21,6 +21,7 @@ struct source {
 	const struct vl_state *state;
 	const struct vl_commitment *commitment;
 	const struct vl_requests *requests;
+	const struct vl_index *index; /* or NULL */
 };
 
 /* Where the bytes go. The first failure sticks. */
@@ -164,6 +165,18 @@ static void put_array(struct output *output, const struct vl_array *array)
 	}
 }
 
+static void put_index(struct output *output, const struct vl_index *index)
+{
+	struct vl_index_bytes parts[VL_INDEX_PARTS];
+	uint8_t head[VL_INDEX_HEAD];
+
+	vl_index_bytes(index, head, parts);
+	for (unsigned at = 0; at < VL_INDEX_PARTS; at++) {
+		advance(output, VL_PARTS + at);
+		put(output, parts[at].data, (size_t)parts[at].count * parts[at].elem_size);
+	}
+}
+
 /* All sections, from the offset of the first one on. */
 static void put_parts(struct output *output, const struct source *source)
 {
@@ -189,7 +202,9 @@ static void put_parts(struct output *output, const struct source *source)
 	put_array(output, &source->requests->entries);
 	advance(output, VL_PART_REQUEST_BUCKETS);
 	put_array(output, &source->requests->buckets);
-	advance(output, VL_PARTS);
+	if (source->index != NULL)
+		put_index(output, source->index);
+	advance(output, output->head->part_count);
 	output->is_hashing = false; /* of what follows the last section */
 }
 
@@ -223,7 +238,7 @@ static valori_code plan(const struct source *source, const struct vl_position *p
 			vl_snapshot_tree_size(vl_state_slots(state, (enum vl_list)list));
 	head->parts[VL_PART_REQUESTS].count = source->requests->entries.count;
 	head->parts[VL_PART_REQUEST_BUCKETS].count = source->requests->buckets.count;
-	return vl_snapshot_plan(head, error);
+	return vl_snapshot_plan(head, source->index, error);
 }
 
 static valori_code output_init(struct output *output, const struct vl_env *env, const struct vl_os *os,
@@ -264,12 +279,12 @@ static valori_code write_stream(const struct vl_env *env, const struct vl_os *os
 
 valori_code vl_snapshot_compare(const struct vl_snapshot *snapshot, const struct vl_state *state,
 				const struct vl_commitment *commitment, const struct vl_requests *requests,
-				valori_error *error)
+				const struct vl_index *index, valori_error *error)
 {
-	const struct source source = {state, commitment, requests};
+	const struct source source = {state, commitment, requests, index};
 	struct vl_snapshot_head *head = vl_alloc(snapshot->env, sizeof(*head));
 	/* Sections that a later version derives from the others come behind them. */
-	bool has_more = snapshot->head.part_count > VL_PARTS;
+	bool has_more = snapshot->head.part_count > VL_PARTS + (index != NULL ? VL_INDEX_PARTS : 0);
 	struct output output;
 	valori_code code;
 
@@ -281,7 +296,7 @@ valori_code vl_snapshot_compare(const struct vl_snapshot *snapshot, const struct
 	if (code == VALORI_OK)
 		code = output_init(&output, snapshot->env, snapshot->os, SINK_COMPARE, snapshot->path, head,
 				   error);
-	for (unsigned at = 0; at < VL_PARTS; at++)
+	for (unsigned at = 0; code == VALORI_OK && at < head->part_count; at++)
 		memcpy(head->parts[at].digest, snapshot->head.parts[at].digest, VL_HASH_SIZE);
 	if (code == VALORI_OK) {
 		output.compared = snapshot->data;
@@ -433,7 +448,7 @@ static valori_code read_back(const struct vl_env *env, const struct vl_os *os, c
 	if (code != VALORI_OK)
 		return code;
 	code = vl_snapshot_check_bytes(snapshot, error);
-	for (unsigned at = 0; code == VALORI_OK && at < VL_PARTS; at++)
+	for (unsigned at = 0; code == VALORI_OK && at < head->part_count; at++)
 		if (memcmp(snapshot->head.parts[at].digest, head->parts[at].digest, VL_HASH_SIZE) != 0)
 			code = vl_snapshot_damaged(path, head->parts[at].offset,
 						   "was not read as it was written", error);
@@ -510,9 +525,9 @@ static valori_code write_path(const struct vl_env *env, const struct vl_os *os, 
 valori_code vl_snapshot_write(const struct vl_env *env, const struct vl_os *os,
 			      const struct vl_position *position, const struct vl_state *state,
 			      const struct vl_commitment *commitment, const struct vl_requests *requests,
-			      const char *path, int fd, valori_error *error)
+			      const struct vl_index *index, const char *path, int fd, valori_error *error)
 {
-	const struct source source = {state, commitment, requests};
+	const struct source source = {state, commitment, requests, index};
 	struct vl_snapshot_head *head = vl_alloc(env, sizeof(*head));
 	valori_code code;
 
@@ -529,10 +544,10 @@ valori_code vl_snapshot_write(const struct vl_env *env, const struct vl_os *os,
 
 valori_code vl_snapshot_foresee(const struct vl_env *env, const struct vl_position *position,
 				const struct vl_state *state, const struct vl_commitment *commitment,
-				const struct vl_requests *requests, valori_snapshot_info *out,
-				valori_error *error)
+				const struct vl_requests *requests, const struct vl_index *index,
+				valori_snapshot_info *out, valori_error *error)
 {
-	const struct source source = {state, commitment, requests};
+	const struct source source = {state, commitment, requests, index};
 	struct vl_snapshot_head *head = vl_alloc(env, sizeof(*head));
 	valori_code code;
 

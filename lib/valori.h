@@ -45,6 +45,7 @@ extern "C" {
 #define VALORI_NAME_MAX 64
 #define VALORI_METADATA_MAX 65536
 #define VALORI_K_MAX 65536
+#define VALORI_EF_MAX 65536
 #define VALORI_HASH_SIZE 32
 #define VALORI_REQUEST_SIZE 16
 
@@ -161,8 +162,26 @@ enum {				      /* valori_options.flags */
 	VALORI_WRITE = 1 << 0,	      /* one writer; repairs a torn tail */
 	VALORI_CREATE = 1 << 1,	      /* with WRITE: make the store when there is none (dim is needed then) */
 	VALORI_REHEARSE = 1 << 2,     /* read, and let commits change memory only: what --dry-run uses */
-	VALORI_NO_VECTORS = 1 << 3    /* keep no vectors: enough to verify, not to search */
+	VALORI_NO_VECTORS = 1 << 3,   /* keep no vectors: enough to verify, not to search */
+	/* run the rounds of the index as they are due: while opening, later on a thread of their own */
+	VALORI_INDEX = 1 << 4,
+	VALORI_INDEX_SAVED = 1 << 5   /* use the index that the snapshot holds, as it is; run no rounds */
 };
+
+typedef enum valori_config { /* parameters of CONFIG; the others are for later */
+	VALORI_CONFIG_INDEX = 1,	       /* valori_index_kind */
+	VALORI_CONFIG_HNSW_M = 2,	       /* 2...256 links of a row, twice as many on the lowest layer: 16 */
+	VALORI_CONFIG_HNSW_EF_CONSTRUCTION = 3, /* 1...65,536 candidates that are weighed for them: 100 */
+	VALORI_CONFIG_HNSW_EF_SEARCH = 4       /* 1...65,536: what a search keeps that does not say: 128 */
+} valori_config;
+
+typedef enum valori_index_kind { /* VALORI_CONFIG_INDEX */
+	VALORI_INDEX_AUTO = 0,	 /* a graph from 32,768 rows on */
+	VALORI_INDEX_BRUTE = 1,	 /* codes and the exact scan */
+	VALORI_INDEX_HNSW = 2,	 /* a graph from 1,024 rows on */
+	VALORI_INDEX_IVF = 3,	 /* not in this version: as AUTO */
+	VALORI_INDEX_LOGGED = 4	 /* valori_options.index: as the log says */
+} valori_index_kind;
 
 typedef enum valori_sync {
 	VALORI_SYNC_ALWAYS = 0, /* a commit returns when it is durable (default) */
@@ -186,9 +205,14 @@ typedef struct valori_options {
 	valori_when at;	       /* READ and REHEARSE: stop at this moment */
 	const uint8_t *log_id; /* CREATE: 32 bytes instead of random ones; for tests */
 	uint64_t time_ms;      /* not 0: every commit carries this time instead of the clock's; for tests */
+	/* with VALORI_INDEX */
+	uint32_t index;		 /* valori_index_kind in place of the log's, for this process only */
+	uint32_t index_threads;	 /* that build it; 0: one. Its bytes do not depend on it */
+	uint64_t index_boundary; /* while opening, run only rounds up to this height */
 } valori_options;
 
-#define VALORI_OPTIONS_INIT {.size = sizeof(valori_options)}
+#define VALORI_OPTIONS_INIT \
+	{.size = sizeof(valori_options), .index = VALORI_INDEX_LOGGED, .index_boundary = VALORI_NONE}
 
 /*
  * Opens a store: newest usable snapshot, then the commits after it, each one checked (checksum, roots). With neither
@@ -430,7 +454,11 @@ typedef struct valori_search_options {
 	uint32_t has_tag;     /* 1: only records with tag */
 	uint64_t tag;
 	uint32_t threads;     /* 0 or 1: this one only; the answer does not depend on it */
-	uint32_t reserved;
+	uint32_t exact;	      /* 1: the nearest for certain, whatever index there is */
+	uint32_t ef;	      /* candidates that a walk through the graph keeps, at least k; 0: as the log says */
+	uint32_t slack;	      /* it ends when what comes next is farther than slack/1024 of the k-th; 0: 1300 */
+	uint64_t boundary;    /* not 0: answer only with the index of this boundary, else NOT_FOUND */
+	struct valori_explanation *explanation; /* if not NULL: how it was done, all queries together */
 } valori_search_options;
 
 #define VALORI_SEARCH_INIT {.size = sizeof(valori_search_options), .k = 10}
@@ -440,16 +468,69 @@ typedef struct valori_hit {
 	uint64_t score; /* exact squared L2 distance, Q32.32 */
 } valori_hit;
 
+typedef enum valori_plan {
+	VALORI_PLAN_NONE = 0,	/* nothing to look at: no such collection */
+	VALORI_PLAN_SCAN = 1,	/* every vector */
+	VALORI_PLAN_CODES = 2,	/* every code, and the vectors that these cannot exclude: as certain */
+	VALORI_PLAN_LIST = 3,	/* the same over the few records that the filter allows */
+	VALORI_PLAN_GRAPH = 4,	/* a walk through the graph */
+	VALORI_PLAN_ALLOWED = 5 /* the same among the records that the filter allows */
+} valori_plan;
+
+typedef struct valori_explanation {
+	uint32_t plan; /* valori_plan */
+	uint32_t kind; /* valori_index_kind of the index, VALORI_NONE's lower half without one */
+	uint64_t since, boundary; /* of the index; VALORI_NONE without one */
+	uint64_t rows;	   /* in the index */
+	uint64_t matched;  /* rows that the filter allows; VALORI_NONE: they were not counted */
+	uint64_t tail;	   /* records behind the boundary, which were scanned */
+	uint64_t scanned;  /* codes and vectors that scans went over */
+	uint64_t visited;  /* codes compared in the graph */
+	uint64_t compared; /* vectors compared exactly after their codes */
+	uint64_t repeated; /* queries answered again by a scan, because the walk had found fewer than k */
+} valori_explanation;
+
 /*
- * The k nearest live records of each of count queries (count x dim Q16.16 that satisfy the acceptance rule), exactly,
- * nearest first, equal distances by smaller id. out has room for count x k; out_counts[i] = min(k, matches).
- * All queries share one pass over the vectors. Every hit's record leaf is recomputed and compared before it is
+ * The k nearest live records of each of count queries (count x dim Q16.16 that satisfy the acceptance rule), nearest
+ * first, equal distances by smaller id: exactly, unless the view has an index with a graph and options do not ask for
+ * exact; then nearly always, and the same on every machine for the same boundary. out has room for count x k;
+ * out_counts[i] = min(k, matches), also with a graph.
+ * All queries share one pass over what is scanned. Every hit's record leaf is recomputed and compared before it is
  * returned: DAMAGED if one differs (a snapshot with a damaged data section). Also INVALID, RANGE, UNKNOWABLE,
- * NO_MEMORY. [read]
+ * NOT_FOUND (boundary), NO_MEMORY. [read]
  */
 valori_code valori_search(const valori_view *view, const int32_t *queries, size_t count,
 			  const valori_search_options *options, valori_hit *out, size_t *out_counts,
 			  valori_error *error);
+
+typedef struct valori_index_info {
+	uint32_t size; /* set to sizeof(valori_index_info) before the call */
+	uint32_t kind; /* valori_index_kind */
+	uint32_t has_graph;
+	uint32_t m, ef_construction, width, slack; /* what the graph is built with */
+	uint32_t ef_search;
+	uint64_t since;	   /* height at which it began */
+	uint64_t boundary; /* height of its last round: records that came later are scanned */
+	uint64_t due;	   /* boundary of the last round that was due */
+	uint64_t rows;	   /* records it holds, those included that are gone since */
+	uint64_t covered;  /* record slots up to the boundary */
+	uint64_t bytes;	   /* its size */
+	valori_hash digest; /* of all its bytes: the same wherever since and boundary are the same */
+} valori_index_info;
+
+/*
+ * The index that this view searches with. NOT_FOUND: it has none. The digest is computed when it is first asked for.
+ * [read]
+ */
+valori_code valori_view_index(const valori_view *view, valori_index_info *out, valori_error *error);
+/*
+ * Waits until the rounds that are due up to the view's height are done, and lets the view search with them. Not beside
+ * other calls on the same view. NO_MEMORY: a round has failed; the view keeps what it has. [own]
+ */
+valori_code valori_view_settle(valori_view *view, valori_error *error);
+
+/* The value of a CONFIG parameter. NOT_FOUND: it was never set. [read] */
+valori_code valori_config_get(const valori_view *view, uint32_t parameter, uint64_t *out, valori_error *error);
 
 /* ---- 8. Event logs as streams ----------------------------------------------------------------------------------- */
 

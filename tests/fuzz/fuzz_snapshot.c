@@ -139,7 +139,7 @@ static uint8_t *make(const struct vl_env *env, uint8_t how, struct fuzz_input *i
 	for (unsigned list = 0; list < VL_LISTS && (how & TREES) != 0; list++)
 		head->parts[VL_PART_TREES + list].count =
 			vl_snapshot_tree_size(head->parts[vl_part_of(lists[list])].count);
-	must(vl_snapshot_plan(head, NULL) == VALORI_OK);
+	must(vl_snapshot_plan(head, NULL, NULL) == VALORI_OK);
 	if (head->file_size > FILE_MAX)
 		return NULL;
 	file = calloc(1, (size_t)head->file_size);
@@ -340,7 +340,7 @@ static void write_again(const struct vl_replica *replica, const struct vl_snapsh
 	must(vl_state_root(&replica->state, true, root, NULL) == VALORI_OK);
 	must(memcmp(root, vl_snapshot_position(snapshot)->state_root, VL_HASH_SIZE) == 0);
 	must(vl_snapshot_write(replica->env, &sim->os, vl_snapshot_position(snapshot), &replica->state,
-			       &replica->commitment, &replica->requests, NULL, fd, NULL) == VALORI_OK);
+			       &replica->commitment, &replica->requests, NULL, NULL, fd, NULL) == VALORI_OK);
 	written = sim_content(sim, "s", &written_size);
 	must(written != NULL && written_size == size && memcmp(written, file, size) == 0);
 	sim_free(sim);

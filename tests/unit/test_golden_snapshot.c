@@ -266,7 +266,7 @@ static void make(const char *directory)
 	must(vl_writer_rotate(writer, &error), &error);
 	snprintf(path, sizeof(path), "%s/snapshot.val", directory);
 	must(vl_snapshot_write(&memory.env, &vl_os_real, &sample.position, &sample.state, &sample.commitment,
-			       &sample.requests, path, -1, &error),
+			       &sample.requests, NULL, path, -1, &error),
 	     &error);
 	second_half(&sample);
 	must(vl_writer_close(writer, &error), &error);

@@ -211,7 +211,7 @@ static void snapshot_of(const char *path, const char *snapshot)
 
 	must(store_read(&store, path, NULL, &error), &error, "read");
 	must(vl_snapshot_write(&memory.env, &faultless.os, &store.sample.position, &store.sample.state,
-			       &store.sample.commitment, &store.sample.requests, snapshot, -1, &error),
+			       &store.sample.commitment, &store.sample.requests, NULL, snapshot, -1, &error),
 	     &error, "snapshot");
 	store_close(&store);
 }
@@ -489,7 +489,7 @@ static void test_trim_refused(void)
 	sample_init(&other, &memory.env, DIM, 77);
 	sample_grow(&other, 12, 40);
 	must(vl_snapshot_write(&memory.env, &faultless.os, &other.position, &other.state, &other.commitment,
-			       &other.requests, "other.val", -1, &error),
+			       &other.requests, NULL, "other.val", -1, &error),
 	     &error, "other");
 	check_u64(trim("other.val", NULL, false, &done), VALORI_OTHER_LOG,
 		  "a snapshot of another log is refused");
@@ -499,7 +499,7 @@ static void test_trim_refused(void)
 		memcpy(other.position.log_id, own.log_id, 32);
 	}
 	must(vl_snapshot_write(&memory.env, &faultless.os, &other.position, &other.state, &other.commitment,
-			       &other.requests, "other.val", -1, &error),
+			       &other.requests, NULL, "other.val", -1, &error),
 	     &error, "other");
 	check_u64(trim("other.val", NULL, false, &done), VALORI_OTHER_LOG, "a snapshot of a fork is refused");
 	sample_free(&other);
@@ -744,7 +744,7 @@ static void test_restore_refused(void)
 		sample_init(&third, &memory.env, DIM, 99);
 		sample_grow(&third, 2, 10);
 		must(vl_snapshot_write(&memory.env, &faultless.os, &third.position, &third.state,
-				       &third.commitment, &third.requests, "store/snapshot.val", -1, &error),
+				       &third.commitment, &third.requests, NULL, "store/snapshot.val", -1, &error),
 		     &error, "third");
 		sample_free(&third);
 	}

@@ -70,7 +70,7 @@ static valori_code write_sample(const struct sample *sample, const struct vl_os 
 				valori_error *error)
 {
 	return vl_snapshot_write(sample->env, os, &sample->position, &sample->state, &sample->commitment,
-				 &sample->requests, path, -1, error);
+				 &sample->requests, NULL, path, -1, error);
 }
 
 static struct bytes bytes_of(const struct sample *sample)
@@ -308,7 +308,7 @@ static void test_stream(void)
 	file = bytes_of(&sample);
 	fd = open("stream.val", O_CREAT | O_TRUNC | O_RDWR, 0600);
 	check_u64(vl_snapshot_write(&memory.env, &vl_os_real, &sample.position, &sample.state,
-				    &sample.commitment, &sample.requests, NULL, fd, NULL),
+				    &sample.commitment, &sample.requests, NULL, NULL, fd, NULL),
 		  VALORI_OK, "a stream is written");
 	close(fd);
 	stream = read_file("stream.val");
@@ -652,7 +652,7 @@ static void test_versions(void)
 	vl_put32(entry, 50);
 	reseal(more);
 	check_u64(open_bytes(&opened, more, NULL), VALORI_NEWER, "a section of unknown kind is newer");
-	vl_put32(entry, 0x8001);
+	vl_put32(entry, 0x9001);
 	reseal(more);
 	check_u64(open_bytes(&opened, more, NULL), VALORI_OK, "a derived section of unknown kind is skipped");
 	check_u64(vl_snapshot_verify(&opened, NULL), VALORI_OK,

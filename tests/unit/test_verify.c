@@ -85,7 +85,7 @@ static bool write_snapshot(const char *directory, const char *path)
 	valori_view_open(store, &view, NULL);
 	version = vl_engine_version(view);
 	code = vl_snapshot_write(version->env, version->os, &version->position, &version->state, &version->commitment,
-				 &version->requests, path, -1, &error);
+				 &version->requests, NULL, path, -1, &error);
 	if (code != VALORI_OK)
 		printf("# %s\n", error.message);
 	valori_view_close(view);
