@@ -22,7 +22,7 @@ struct serve_config {
 	uint64_t records_max, nodes_max, edges_max, body_max, snapshot_interval;
 	enum serve_index { SERVE_AUTO, SERVE_BRUTE, SERVE_HNSW, SERVE_IVF } index;
 	valori_sync sync;
-	bool insecure, log_json, health_check;
+	bool insecure, log_json, health_check, is_loopback;
 };
 /* Options and environment. A wrong, unparsable or contradictory value ends the program: TOOL_USAGE. */
 void serve_configure(int argc, char **argv, struct serve_config *out);
@@ -47,6 +47,10 @@ struct node {
 	atomic_ullong nodes_reserved, edges_reserved; /* by requests that are about to make them */
 	uint64_t began_ns;
 	char persistence[16]; /* "event_log", "snapshot", "none" */
+	char read_only[256];  /* why nothing is written, or "" */
+	char fault[256];      /* [faults] what went wrong with a write, or "" */
+	pthread_mutex_t faults;
+	atomic_bool has_fault;
 	struct histogram request_seconds, commit_seconds, batch_seconds, replay_seconds, search_seconds;
 	atomic_ullong events_committed, proofs, requests[6] /* by status / 100 */, snapshot_size;
 };
@@ -61,6 +65,7 @@ struct exchange {
 	uint64_t id;	  /* :id of the path */
 	const char *name; /* :name of the path, decoded */
 	/* private */
+	bool has_turn, has_store;
 	valori_view *view;
 	struct kept *kept;
 	char *reply;
@@ -80,6 +85,17 @@ void serve_done(void *context, const struct http_request *request, uint64_t ns);
 /* Calls visit for every route: for /openapi.json, and for the test that walks it. */
 void serve_each_route(void (*visit)(void *context, const char *method, const char *path, const char *summary),
 		      void *context);
+
+/*
+ * Who streams enters to use the store, and leaves before it waits for the client; false: answered. All others are in
+ * until they answer. Views end when one leaves.
+ */
+bool exchange_enter(struct exchange *x);
+void exchange_leave(struct exchange *x);
+/* Whoever waits for the disk lets others work meanwhile. */
+void exchange_give_turn(struct exchange *x);
+/* Is the request not one that a browser sends for a page of somebody else? false: answered. serve_config.c. */
+bool serve_is_welcome(struct exchange *x);
 
 /* Memory until the exchange is over; NULL: answered with 503. */
 void *exchange_alloc(struct exchange *x, size_t count, size_t size);
@@ -119,7 +135,7 @@ void serve_commit_success(struct exchange *x, const valori_op *op);
 /* Room for so many more nodes and edges, to be given back behind the commit. false: answered with 507. */
 bool serve_reserve(struct exchange *x, uint64_t nodes, uint64_t edges);
 void serve_unreserve(struct exchange *x, uint64_t nodes, uint64_t edges);
-/* The collection with a name (NULL: default). false: answered with status. */
+/* The collection with a name (NULL: default; then no view is opened). false: answered with status. */
 bool serve_collection(struct exchange *x, const char *name, size_t size, int status, uint32_t *out);
 /* A score as a JSON number, exact in nine places, and raw_score as text. */
 void reply_score(struct tool_json *json, uint64_t score);
@@ -140,7 +156,9 @@ typedef void serve_route(struct exchange *x);
 /* serve_health.c */
 serve_route route_health, route_metrics, route_version, route_openapi;
 /* serve_records.c */
-serve_route route_insert, route_batch_insert, route_record, route_record_metadata, route_delete, route_soft_delete;
+serve_route route_insert, route_record, route_record_metadata, route_delete, route_soft_delete;
+/* serve_batch.c */
+serve_route route_batch_insert;
 /* serve_search.c */
 serve_route route_search, route_memory_search, route_graphrag;
 /* serve_graph.c */

@@ -1,6 +1,7 @@
 /* serve_body.c - the JSON object in the body of a request, by a table of its members. */
 #include "serve_body.h"
 
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -371,4 +372,27 @@ bool body_read(struct exchange *x, const struct body_member *members, size_t cou
 			return false;
 		}
 	return true;
+}
+
+void body_request(valori_op *op, const struct body_request *request)
+{
+	if (!request->is_there)
+		return;
+	op->flags |= VALORI_OP_REQUEST;
+	memcpy(op->request, request->bytes, VALORI_REQUEST_SIZE);
+}
+
+void body_request_parts(valori_op *ops, size_t count, const struct body_request *request)
+{
+	unsigned char bytes[VALORI_REQUEST_SIZE + 1];
+
+	if (count == 0 || !request->is_there)
+		return;
+	body_request(&ops[0], request);
+	memcpy(bytes, request->bytes, VALORI_REQUEST_SIZE);
+	for (size_t i = 1; i < count; i++) {
+		bytes[VALORI_REQUEST_SIZE] = (unsigned char)i;
+		ops[i].flags |= VALORI_OP_REQUEST;
+		crypto_generichash(ops[i].request, VALORI_REQUEST_SIZE, bytes, sizeof(bytes), NULL, 0);
+	}
 }

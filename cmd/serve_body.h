@@ -84,4 +84,16 @@ struct body_member {
  */
 bool body_read(struct exchange *x, const struct body_member *members, size_t count);
 
+/* Gives an operation the id of a request, if there is one. */
+void body_request(valori_op *op, const struct body_request *request);
+/*
+ * The same for the operations of one request behind its first: each gets an id of its own that follows from the
+ * request's, so that a repeated request is repeated in all its parts, and does nothing.
+ */
+void body_request_parts(valori_op *ops, size_t count, const struct body_request *request);
+
+/* Member receipt: what the insert of a vector did; serve_receipt.c. */
+void reply_receipt(struct exchange *x, struct tool_json *json, uint64_t id, const struct body_vector *vector,
+		   const valori_receipt *receipt);
+
 #endif

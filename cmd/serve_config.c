@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 enum {
@@ -153,7 +154,42 @@ void serve_configure(int argc, char **argv, struct serve_config *out)
 		tool_usage("VALORI_AUTH_TOKEN: is empty: unset it, or give a token");
 	if (out->snapshot_interval > 0 && out->snapshot == NULL && out->log == NULL)
 		tool_usage("--snapshot-interval: needs -s or -l: there is nowhere to write the snapshot");
-	if (!is_loopback(out->bind) && out->token == NULL && !out->insecure && !out->health_check)
+	out->is_loopback = is_loopback(out->bind);
+	if (!out->is_loopback && out->token == NULL && !out->insecure && !out->health_check)
 		tool_usage("--bind: %s: other machines can reach it: set VALORI_AUTH_TOKEN, or say --insecure-no-auth",
 			   out->bind);
+}
+
+/* ---- who asks ---- */
+
+/* Is it the name of this machine for itself, or an address? Not a name that somebody else may point here. */
+static bool is_own_name(const char *host)
+{
+	size_t size = strcspn(host, ":");
+
+	return (size == 9 && strncasecmp(host, "localhost", 9) == 0) || strspn(host, "0123456789.:") == strlen(host);
+}
+
+/*
+ * A page in a browser can send requests here, with or without its user knowing: they have an Origin, or a Host that is
+ * a name of the page's own server, which now leads here. A token keeps them out; this is for nodes without one, too.
+ */
+bool serve_is_welcome(struct exchange *x)
+{
+	const struct serve_config *config = &x->node->config;
+	const char *origin = http_header(x->http, "Origin"), *host = http_header(x->http, "Host");
+
+	if (origin != NULL && strncmp(origin, "http://", 7) == 0 && host != NULL && strcmp(origin + 7, host) == 0)
+		origin = NULL; /* our own page */
+	if (origin != NULL && (config->cors_origin == NULL || (strcmp(config->cors_origin, "*") != 0 &&
+							       strcmp(config->cors_origin, origin) != 0))) {
+		fail_with(x, 403, "forbidden", "pages of %.100s may not ask here: VALORI_CORS_ORIGIN names who may",
+			  origin);
+		return false;
+	}
+	if (config->token == NULL && config->is_loopback && host != NULL && !is_own_name(host)) {
+		fail_with(x, 403, "forbidden", "host %.100s: this node listens for its own machine: ask localhost", host);
+		return false;
+	}
+	return true;
 }

@@ -33,6 +33,7 @@ void route_health(struct exchange *x)
 	valori_error error;
 	struct tool_json *json;
 	uint64_t fill, part;
+	char fault[256];
 
 	if (valori_get_info(x->node->store, &info, &error) != VALORI_OK) {
 		fail(x, &error);
@@ -45,7 +46,12 @@ void route_health(struct exchange *x)
 	fill = part > fill ? part : fill;
 	part = reply_pool(json, "edges", info.edge_live, info.edge_slots, config->edges_max);
 	fill = part > fill ? part : fill;
-	tool_json_text(json, "status", fill >= 1000 ? "full" : fill >= 900 ? "degraded" : "ok");
+	pthread_mutex_lock(&x->node->faults);
+	snprintf(fault, sizeof(fault), "%s", x->node->read_only[0] != 0 ? x->node->read_only : x->node->fault);
+	pthread_mutex_unlock(&x->node->faults);
+	tool_json_text(json, "status", fill >= 1000 ? "full" : fill >= 900 || fault[0] != 0 ? "degraded" : "ok");
+	if (fault[0] != 0)
+		tool_json_text(json, "problem", fault);
 	tool_json_text(json, "version", valori_version());
 	tool_json_u64(json, "dim", info.dim);
 	tool_json_text(json, "index", index_name(config->index));

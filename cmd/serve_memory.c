@@ -88,10 +88,6 @@ void route_memory_upsert(struct exchange *x)
 	ops[0].tag = tag.value;
 	ops[0].metadata = (const uint8_t *)metadata.text;
 	ops[0].metadata_size = (uint32_t)metadata.size;
-	if (request.is_there) {
-		ops[0].flags |= VALORI_OP_REQUEST;
-		memcpy(ops[0].request, request.bytes, VALORI_REQUEST_SIZE);
-	}
 	nodes = document.is_there ? 1 : 2;
 	if (document.is_there) {
 		ops[2] = ops[3];
@@ -101,6 +97,7 @@ void route_memory_upsert(struct exchange *x)
 		ops[3].from = (valori_ref){.kind = VALORI_REF_OP, .id = 2};
 		count = 4;
 	}
+	body_request_parts(ops, count, &request);
 	if (!serve_reserve(x, nodes, 1))
 		return;
 	done = commit_ops(x, ops, count, NULL, ids);

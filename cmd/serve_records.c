@@ -3,6 +3,19 @@
 
 #include <string.h>
 
+/* /health tells of a disk that does not take what is written, until it does. error NULL: it did. */
+static void note_fault(struct node *node, const valori_error *error)
+{
+	bool is_fault = error != NULL && (error->code == VALORI_POISONED || error->code == VALORI_IO);
+
+	if (!is_fault && (error != NULL || !atomic_load(&node->has_fault)))
+		return;
+	pthread_mutex_lock(&node->faults);
+	snprintf(node->fault, sizeof(node->fault), "%s", is_fault ? error->message : "");
+	atomic_store(&node->has_fault, is_fault);
+	pthread_mutex_unlock(&node->faults);
+}
+
 bool serve_commit(struct exchange *x, valori_batch *batch, valori_receipt *out, uint64_t *out_ids)
 {
 	struct node *node = x->node;
@@ -10,10 +23,13 @@ bool serve_commit(struct exchange *x, valori_batch *batch, valori_receipt *out, 
 	valori_receipt receipt;
 	valori_error error;
 
+	exchange_give_turn(x);
 	if (valori_commit(node->store, batch, &receipt, out_ids, &error) != VALORI_OK) {
+		note_fault(node, &error);
 		fail(x, &error);
 		return false;
 	}
+	note_fault(node, NULL);
 	histogram_add(valori_batch_count(batch) > 1 ? &node->batch_seconds : &node->commit_seconds,
 		      http_now_ns() - began);
 	if (receipt.commit != VALORI_NONE)
@@ -25,12 +41,15 @@ bool serve_commit(struct exchange *x, valori_batch *batch, valori_receipt *out, 
 
 bool serve_collection(struct exchange *x, const char *name, size_t size, int status, uint32_t *out)
 {
-	valori_view *view = exchange_view(x);
+	valori_view *view;
 
 	*out = 0;
+	if (name == NULL)
+		return true;
+	view = exchange_view(x);
 	if (view == NULL)
 		return false;
-	if (name == NULL || valori_collection_find(view, name, size, out, NULL) == VALORI_OK)
+	if (valori_collection_find(view, name, size, out, NULL) == VALORI_OK)
 		return true;
 	fail_with(x, status, "not_found", "collection %.*s: is not there: POST /v1/namespaces makes it",
 		  size < 80 ? (int)size : 80, name);
@@ -57,14 +76,6 @@ void reply_metadata(struct tool_json *json, const char *name, const uint8_t *byt
 }
 
 /* ---- insert ---- */
-
-static void take_request(valori_op *op, const struct body_request *request)
-{
-	if (!request->is_there)
-		return;
-	op->flags |= VALORI_OP_REQUEST;
-	memcpy(op->request, request->bytes, VALORI_REQUEST_SIZE);
-}
 
 void route_insert(struct exchange *x)
 {
@@ -96,89 +107,11 @@ void route_insert(struct exchange *x)
 		metadata = text;
 	op.metadata = (const uint8_t *)metadata.text;
 	op.metadata_size = (uint32_t)metadata.size;
-	take_request(&op, &request);
+	body_request(&op, &request);
 	if (!serve_commit_one(x, &op, &receipt, &id) || (json = reply_begin(x)) == NULL)
 		return;
 	tool_json_u64(json, "id", id);
-	tool_json_object(json, "receipt");
-	tool_json_u64(json, "record_id", id);
-	tool_json_u64(json, "sequence", receipt.first_event);
-	tool_json_u64(json, "timestamp", receipt.time_ms / 1000);
-	tool_json_hash(json, "state_hash", &receipt.state_root);
-	tool_json_object_end(json);
-	reply_send(x, 200);
-}
-
-void route_batch_insert(struct exchange *x)
-{
-	struct body_vectors vectors = {0};
-	struct body_text collection = {0};
-	struct body_texts metadata = {0}, texts = {0}, keys = {0};
-	struct body_u64s tags = {0};
-	struct body_requests requests = {0};
-	const struct body_member members[] = {
-		{"batch", BODY_VECTORS, true, &vectors},
-		{"vectors", BODY_VECTORS, false, &vectors},
-		{"collection", BODY_TEXT, false, &collection},
-		{"metadata", BODY_JSONS, false, &metadata},
-		{"texts", BODY_TEXTS, false, &texts},
-		{"keys", BODY_TEXTS, false, &keys},
-		{"tags", BODY_U64S, false, &tags},
-		{"request_ids", BODY_REQUESTS, false, &requests},
-	};
-	valori_batch *batch;
-	valori_error error;
-	struct tool_json *json;
-	uint32_t number;
-	uint64_t *ids;
-	bool whole = true;
-
-	if (!body_read(x, members, sizeof(members) / sizeof(members[0])) ||
-	    !serve_collection(x, collection.text, collection.size, 400, &number))
-		return;
-	if ((metadata.is_there && metadata.count != vectors.count) ||
-	    (texts.is_there && texts.count != vectors.count) || (keys.is_there && keys.count != vectors.count) ||
-	    (tags.is_there && tags.count != vectors.count) || (requests.is_there && requests.count != vectors.count)) {
-		fail_with(x, 400, "invalid",
-			  "body: metadata, texts, keys, tags and request_ids must have %zu elements, "
-			  "as batch has",
-			  vectors.count);
-		return;
-	}
-	ids = exchange_alloc(x, vectors.count + 1, sizeof(*ids));
-	if (ids == NULL)
-		return;
-	if (valori_batch_new(x->node->config.dim, &batch, &error) != VALORI_OK) {
-		fail(x, &error);
-		return;
-	}
-	for (size_t i = 0; i < vectors.count && whole; i++) {
-		valori_op op = {.kind = VALORI_OP_INSERT, .vector_kind = VALORI_F32, .collection = number};
-		struct body_text content = metadata.is_there ? metadata.texts[i] : (struct body_text){0};
-
-		if (content.text == NULL && texts.is_there)
-			content = texts.texts[i];
-		op.vector = vectors.bits + i * vectors.dim;
-		op.dim = (uint32_t)vectors.dim;
-		op.tag = tags.is_there ? tags.values[i] : 0;
-		op.key = keys.is_there ? keys.texts[i].text : NULL;
-		op.key_size = keys.is_there ? (uint32_t)keys.texts[i].size : 0;
-		op.metadata = (const uint8_t *)content.text;
-		op.metadata_size = (uint32_t)content.size;
-		if (requests.is_there)
-			take_request(&op, &requests.requests[i]);
-		whole = valori_batch_add(batch, &op, &error) == VALORI_OK;
-		if (!whole)
-			fail_with(x, 400, valori_code_name(error.code), "batch: element %zu: %s", i, error.message);
-	}
-	whole = whole && serve_commit(x, batch, NULL, ids);
-	valori_batch_free(batch);
-	if (!whole || (json = reply_begin(x)) == NULL)
-		return;
-	tool_json_array(json, "ids");
-	for (size_t i = 0; i < vectors.count; i++)
-		tool_json_u64(json, NULL, ids[i]);
-	tool_json_array_end(json);
+	reply_receipt(x, json, id, &vector, &receipt);
 	reply_send(x, 200);
 }
 
@@ -249,7 +182,7 @@ static void remove_record(struct exchange *x, valori_op_kind kind)
 	    !serve_collection(x, collection.text, collection.size, 404, &op.collection))
 		return;
 	op.target.id = id.value;
-	take_request(&op, &request);
+	body_request(&op, &request);
 	serve_commit_success(x, &op);
 }
 

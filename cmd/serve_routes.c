@@ -12,8 +12,12 @@ enum {
 	LIGHT = 2,  /* does not wait for a turn to work: answers while all workers are busy */
 	ADMIN = 4,  /* on the small server, too */
 	LEGACY = 8, /* also without /v1 */
-	STREAM = 16 /* reads its body, or writes its answer, at the client's speed: takes no turn to work */
+	/* reads its body, or writes its answer, at the client's speed: takes no turn, and holds the store by itself */
+	STREAM = 16,
+	WRITE = 32 /* changes the store */
 };
+
+#define LOST "the store could not be opened again after a restore: restart the node"
 
 struct route {
 	const char *method, *path; /* ":id": a number; ":name": anything but a slash */
@@ -25,43 +29,43 @@ struct route {
 /* The most wanted first: they are compared in order. */
 static const struct route routes[] = {
 	{"POST", "/v1/search", route_search, LEGACY, "The k nearest records of a query vector"},
-	{"POST", "/v1/records", route_insert, LEGACY, "Inserts one record"},
-	{"POST", "/v1/vectors/batch-insert", route_batch_insert, 0, "Inserts records, all or none"},
-	{"POST", "/v1/vectors/batch_insert", route_batch_insert, 0, "Inserts records, all or none"},
-	{"POST", "/v1/memory/insert_batch", route_batch_insert, 0, "Inserts records, all or none"},
+	{"POST", "/v1/records", route_insert, LEGACY | WRITE, "Inserts one record"},
+	{"POST", "/v1/vectors/batch-insert", route_batch_insert, WRITE, "Inserts records, all or none"},
+	{"POST", "/v1/vectors/batch_insert", route_batch_insert, WRITE, "Inserts records, all or none"},
+	{"POST", "/v1/memory/insert_batch", route_batch_insert, WRITE, "Inserts records, all or none"},
 	{"GET", "/v1/records/:id", route_record, LEGACY, "One record: vector, tag, key, metadata"},
-	{"PATCH", "/v1/records/:id/metadata", route_record_metadata, LEGACY, "Replaces a record's metadata"},
-	{"POST", "/v1/delete", route_delete, 0, "Deletes a record for good"},
-	{"POST", "/v1/soft-delete", route_soft_delete, 0, "Hides a record"},
-	{"POST", "/v1/graph/node", route_node_create, LEGACY, "Makes a graph node"},
+	{"PATCH", "/v1/records/:id/metadata", route_record_metadata, LEGACY | WRITE, "Replaces a record's metadata"},
+	{"POST", "/v1/delete", route_delete, WRITE, "Deletes a record for good"},
+	{"POST", "/v1/soft-delete", route_soft_delete, WRITE, "Hides a record"},
+	{"POST", "/v1/graph/node", route_node_create, LEGACY | WRITE, "Makes a graph node"},
 	{"GET", "/v1/graph/node/:id", route_node, LEGACY, "One graph node"},
-	{"DELETE", "/v1/graph/node/:id", route_node_delete, LEGACY, "Deletes a graph node and its edges"},
+	{"DELETE", "/v1/graph/node/:id", route_node_delete, LEGACY | WRITE, "Deletes a graph node and its edges"},
 	{"GET", "/v1/graph/nodes", route_nodes, LEGACY, "Graph nodes by collection and kind"},
-	{"POST", "/v1/graph/edge", route_edge_create, LEGACY, "Makes a graph edge"},
-	{"DELETE", "/v1/graph/edge/:id", route_edge_delete, LEGACY, "Deletes a graph edge"},
+	{"POST", "/v1/graph/edge", route_edge_create, LEGACY | WRITE, "Makes a graph edge"},
+	{"DELETE", "/v1/graph/edge/:id", route_edge_delete, LEGACY | WRITE, "Deletes a graph edge"},
 	{"GET", "/v1/graph/edges/:id", route_edges, LEGACY, "The edges that leave a node"},
 	{"GET", "/v1/graph/subgraph", route_subgraph, LEGACY, "What is near a node in the graph"},
 	{"POST", "/v1/graphrag", route_graphrag, LEGACY, "The k nearest records and what hangs together with them"},
-	{"POST", "/v1/memory/upsert_vector", route_memory_upsert, 0,
+	{"POST", "/v1/memory/upsert_vector", route_memory_upsert, WRITE,
 	 "A record, its chunk node and its document, at once"},
-	{"POST", "/v1/memory/upsert", route_memory_upsert, 0, "A record, its chunk node and its document, at once"},
+	{"POST", "/v1/memory/upsert", route_memory_upsert, WRITE, "A record, its chunk node and its document, at once"},
 	{"POST", "/v1/memory/search_vector", route_memory_search, 0, "The k nearest memories, with metadata"},
 	{"POST", "/v1/memory/search", route_memory_search, 0, "The k nearest memories, with metadata"},
-	{"POST", "/v1/memory/meta/set", route_meta_set, 0, "Sets a meta value"},
+	{"POST", "/v1/memory/meta/set", route_meta_set, WRITE, "Sets a meta value"},
 	{"GET", "/v1/memory/meta/get", route_meta_get, 0, "A meta value, or null"},
-	{"POST", "/v1/memory/consolidate", route_consolidate, 0, "A record takes the place of an older one"},
-	{"POST", "/v1/memory/contradict", route_contradict, 0, "Compares two records; notes that they contradict"},
+	{"POST", "/v1/memory/consolidate", route_consolidate, WRITE, "A record takes the place of an older one"},
+	{"POST", "/v1/memory/contradict", route_contradict, WRITE, "Compares two records; notes that they contradict"},
 	{"GET", "/v1/proof/state", route_proof_state, LIGHT, "State root, height and history"},
 	{"GET", "/v1/proof/event-log", route_proof_event_log, LIGHT, "Root and size of the event log"},
 	{"GET", "/v1/replication/state", route_replication_state, LIGHT, "What this node is in a replication"},
 	{"GET", "/v1/timeline", route_timeline, LEGACY | STREAM, "All events, or those of a time"},
-	{"POST", "/v1/namespaces", route_namespace_create, 0, "Makes a collection"},
+	{"POST", "/v1/namespaces", route_namespace_create, WRITE, "Makes a collection"},
 	{"GET", "/v1/namespaces", route_namespaces, 0, "The collections"},
-	{"DELETE", "/v1/namespaces/:name", route_namespace_drop, 0, "Drops a collection and what it holds"},
-	{"POST", "/v1/snapshot/save", route_snapshot_save, 0, "Writes the snapshot"},
+	{"DELETE", "/v1/namespaces/:name", route_namespace_drop, WRITE, "Drops a collection and what it holds"},
+	{"POST", "/v1/snapshot/save", route_snapshot_save, WRITE, "Writes the snapshot"},
 	{"GET", "/v1/snapshot/download", route_snapshot_download, STREAM, "A snapshot of now"},
-	{"POST", "/v1/snapshot/upload", route_snapshot_upload, STREAM, "Begins anew from the snapshot in the body"},
-	{"POST", "/v1/snapshot/restore", route_snapshot_restore, 0, "Begins anew from a snapshot that is kept here"},
+	{"POST", "/v1/snapshot/upload", route_snapshot_upload, STREAM | WRITE, "Begins anew from the snapshot in the body"},
+	{"POST", "/v1/snapshot/restore", route_snapshot_restore, WRITE, "Begins anew from a snapshot that is kept here"},
 	{"GET", "/health", route_health, OPEN | LIGHT | ADMIN, "State and fill of the node"},
 	{"GET", "/metrics", route_metrics, OPEN | LIGHT | ADMIN, "Figures for Prometheus"},
 	{"GET", "/v1/version", route_version, LEGACY | LIGHT, "The version of the node, as text"},
@@ -104,9 +108,47 @@ void *exchange_alloc(struct exchange *x, size_t count, size_t size)
 	return kept->memory;
 }
 
-static void release(struct exchange *x)
+/* Waits for a turn, if want_turn, and then keeps the store from being replaced. */
+static void enter(struct exchange *x, bool want_turn)
+{
+	if (want_turn) {
+		while (sem_wait(&x->node->work) != 0)
+			;
+		x->has_turn = true;
+	}
+	pthread_rwlock_rdlock(&x->node->swap);
+	x->has_store = true;
+}
+
+void exchange_give_turn(struct exchange *x)
+{
+	if (x->has_turn)
+		sem_post(&x->node->work);
+	x->has_turn = false;
+}
+
+bool exchange_enter(struct exchange *x)
+{
+	enter(x, false);
+	if (x->node->store != NULL)
+		return true;
+	fail_with(x, 503, "io", LOST);
+	return false;
+}
+
+void exchange_leave(struct exchange *x)
 {
 	valori_view_close(x->view);
+	x->view = NULL;
+	if (x->has_store)
+		pthread_rwlock_unlock(&x->node->swap);
+	x->has_store = false;
+	exchange_give_turn(x);
+}
+
+static void release(struct exchange *x)
+{
+	exchange_leave(x);
 	if (x->json.file != NULL)
 		fclose(x->json.file);
 	free(x->reply);
@@ -223,6 +265,8 @@ void reply_send(struct exchange *x, int status)
 	if (fclose(x->json.file) != 0)
 		whole = false;
 	x->json.file = NULL;
+	/* The client may be slow to take it: nobody else shall wait for that. */
+	exchange_leave(x);
 	if (whole)
 		http_json(x->http, status, x->reply, x->reply_size);
 	else
@@ -323,18 +367,24 @@ static bool is_allowed(const struct exchange *x)
 	return sodium_memcmp(digest, x->node->token_digest, sizeof(digest)) == 0;
 }
 
+static void work(struct exchange *x)
+{
+	if (x->node->store == NULL)
+		fail_with(x, 503, "io", LOST);
+	else
+		x->route->answer(x);
+}
+
 static void answer(struct node *node, struct http_request *request, bool is_admin)
 {
 	struct exchange x = {.node = node, .http = request};
 	bool is_path_known;
 
-	pthread_rwlock_rdlock(&node->swap);
 	x.route = find(&x, &is_path_known);
 	if (request->status != 0) {
-	} else if (node->store == NULL) {
-		fail_with(&x, 503, "io", "the store could not be opened again after a restore: restart the node");
 	} else if (is_admin && (x.route == NULL || !(x.route->flags & ADMIN))) {
 		fail_with(&x, 404, "not_found", "%s: only /health and /metrics are here", request->path);
+	} else if (!serve_is_welcome(&x)) {
 	} else if ((x.route == NULL || !(x.route->flags & OPEN)) && !is_allowed(&x)) {
 		http_error(request, 401, "WWW-Authenticate: Bearer\r\n", "unauthorized",
 			   "give the node's token: Authorization: Bearer TOKEN");
@@ -343,18 +393,24 @@ static void answer(struct node *node, struct http_request *request, bool is_admi
 	} else if (x.route == NULL) {
 		fail_with(&x, 404, "not_found", "%s: no such thing here; /openapi.json lists what there is",
 			  request->path);
-	} else if (x.route->flags & (LIGHT | STREAM)) {
+	} else if ((x.route->flags & WRITE) && node->read_only[0] != 0) {
+		fail_with(&x, 503, "read_only", "nothing can be written: %s", node->read_only);
+	} else if (x.route->flags & STREAM) {
 		x.route->answer(&x);
-	} else {
-		/* The body comes at its sender's speed: nobody waits for it with a turn to work in his hand. */
-		if (http_announced(request) == 0 || strcmp(x.route->method, "GET") == 0 || http_body(request)) {
-			sem_wait(&node->work);
-			x.route->answer(&x);
-			sem_post(&node->work);
+	} else if (x.route->flags & LIGHT) {
+		/* Whoever asks how the node is, does not wait until it is well. */
+		if (pthread_rwlock_tryrdlock(&node->swap) != 0) {
+			fail_with(&x, 503, "busy", "a restore is under way");
+		} else {
+			x.has_store = true;
+			work(&x);
 		}
+	} else if (strcmp(x.route->method, "GET") == 0 || http_announced(request) == 0 || http_body(request)) {
+		/* The body has come, at its sender's speed: nobody waited for it with a turn in his hand. */
+		enter(&x, true);
+		work(&x);
 	}
 	release(&x);
-	pthread_rwlock_unlock(&node->swap);
 }
 
 void serve_answer(void *context, struct http_request *request)

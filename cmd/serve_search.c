@@ -44,7 +44,7 @@ static bool find_hits(struct exchange *x, struct question *question)
 		return false;
 	}
 	query = to_q16(x, question->name, &question->vector);
-	if (query == NULL ||
+	if (query == NULL || exchange_view(x) == NULL ||
 	    !serve_collection(x, question->collection.text, question->collection.size, 400, &options.collection))
 		return false;
 	question->hits = exchange_alloc(x, question->k.value, sizeof(*question->hits));

@@ -222,13 +222,14 @@ void route_snapshot_download(struct exchange *x)
 		return;
 	close(fd);
 	unlink(path);
-	if (exchange_view(x) == NULL) {
+	if (!exchange_enter(x) || exchange_view(x) == NULL) {
 	} else if (valori_snapshot_write(x->view, path, &info, &error) != VALORI_OK) {
 		fail(x, &error);
 	} else if ((fd = open(path, O_RDONLY | O_CLOEXEC)) < 0) {
 		fail_with(x, 500, "io", "the snapshot: %s", strerror(errno));
 	} else {
 		unlink(path);
+		exchange_leave(x);
 		send_file(x, fd, &info);
 		close(fd);
 	}
@@ -273,10 +274,9 @@ static void answer_restore(struct exchange *x, const char *path, bool is_upload)
 	valori_code code;
 
 	/* Before the wait for all others, give back what they could wait for. */
-	valori_view_close(x->view);
-	x->view = NULL;
-	pthread_rwlock_unlock(&x->node->swap);
+	exchange_leave(x);
 	pthread_rwlock_wrlock(&x->node->swap);
+	x->has_store = true;
 	code = restore(x->node, path, &error);
 	if (code != VALORI_OK)
 		fail_with(x, code == VALORI_IO || code == VALORI_NO_MEMORY ? 500 : 400, valori_code_name(code), "%s",

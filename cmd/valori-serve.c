@@ -11,7 +11,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { DIM = 16 }; /* of a new store, when nobody says */
+enum {
+	DIM = 16,   /* of a new store, when nobody says */
+	BODIES = 32 /* of the longest that may be, in memory at once */
+};
 
 static struct node node;
 
@@ -143,6 +146,7 @@ static int start(void)
 		.bind = node.config.bind,
 		.connections = node.config.connections,
 		.body_max = node.config.body_max,
+		.bodies_max = BODIES * node.config.body_max,
 		.answer = serve_answer,
 		.done = serve_done,
 		.trouble = trouble,
@@ -199,6 +203,19 @@ static int stop(int status)
 	return status;
 }
 
+/* A restore must not wait for ever behind requests that never cease. */
+static void init_swap(void)
+{
+	pthread_rwlockattr_t attributes;
+
+	pthread_rwlockattr_init(&attributes);
+#ifdef __GLIBC__
+	pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+#endif
+	pthread_rwlock_init(&node.swap, &attributes);
+	pthread_rwlockattr_destroy(&attributes);
+}
+
 int main(int argc, char **argv)
 {
 	sigset_t ends;
@@ -217,7 +234,8 @@ int main(int argc, char **argv)
 	pthread_sigmask(SIG_BLOCK, &ends, NULL);
 	sem_init(&node.work, 0, node.config.threads);
 	pthread_mutex_init(&node.snapshots, NULL);
-	pthread_rwlock_init(&node.swap, NULL);
+	pthread_mutex_init(&node.faults, NULL);
+	init_swap();
 	if (node.config.token != NULL)
 		crypto_generichash(node.token_digest, sizeof(node.token_digest),
 				   (const unsigned char *)node.config.token, strlen(node.config.token), NULL, 0);

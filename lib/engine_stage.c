@@ -518,7 +518,7 @@ static valori_code close_commit(struct stage *stage, valori_receipt *out, valori
 	struct vl_buf *group = &store->group;
 	const struct vl_kernels *kernels = store->env->kernels;
 	size_t table = stage->start + VL_COMMIT_HEADER;
-	uint8_t roots[VL_COMMIT_TRAILER];
+	uint8_t roots[VL_COMMIT_TRAILER], before[VL_HASH_SIZE];
 	struct vl_commit commit;
 	uint64_t time_ms = commit_time(store);
 	valori_code code;
@@ -556,6 +556,7 @@ static valori_code close_commit(struct stage *stage, valori_receipt *out, valori
 	commit.events_size = commit.size - VL_COMMIT_TRAILER - (stage->events - stage->start);
 	commit.events_root = group->data + group->size - VL_COMMIT_TRAILER;
 	commit.state_root = commit.events_root + VL_HASH_SIZE;
+	memcpy(before, store->position.state_root, VL_HASH_SIZE);
 	vl_position_advance(&store->position, &commit, kernels);
 	store->group_commits++;
 	*out = (valori_receipt){.commit = commit.number,
@@ -563,6 +564,7 @@ static valori_code close_commit(struct stage *stage, valori_receipt *out, valori
 				.event_count = commit.event_count,
 				.time_ms = time_ms};
 	memcpy(out->state_root.bytes, roots + VL_HASH_SIZE, VL_HASH_SIZE);
+	memcpy(out->root_before.bytes, before, VL_HASH_SIZE);
 	return VALORI_OK;
 }
 
@@ -600,6 +602,7 @@ valori_code vl_engine_stage(valori *store, valori_batch *batch, valori_receipt *
 	*out = (valori_receipt){
 		.commit = VALORI_NONE, .first_event = store->position.height, .time_ms = store->position.time_ms};
 	memcpy(out->state_root.bytes, store->position.state_root, VL_HASH_SIZE);
+	out->root_before = out->state_root;
 	return VALORI_OK;
 }
 

@@ -349,6 +349,7 @@ typedef struct valori_receipt { /* what a commit did */
 	uint64_t event_count;
 	uint64_t time_ms;
 	valori_hash state_root; /* after it */
+	valori_hash root_before;
 } valori_receipt;
 
 /*

@@ -23,14 +23,22 @@ enum {
 	IDLE_MS = 60000,	/* a kept connection without a request */
 	PIECE = 16384,		/* of a body */
 	RATE_MIN = 16384,	/* bytes a second that a body must bring, once PATIENCE_MS are over */
+	WATCH_MS = 500,		/* between two looks at who is too slow */
+	GRACE_MS = 10000,	/* for the requests that run when the server stops */
 	SENTENCE_MAX = 1024
 };
 
 struct http_server {
 	struct mg_context *context;
 	struct http_options options;
-	unsigned port;
+	_Atomic unsigned port;
 	atomic_bool stopping;
+	_Atomic uint64_t bodies; /* bytes in bodies */
+	pthread_mutex_t mutex;
+	pthread_cond_t ended;
+	struct http_request *running; /* [mutex] */
+	bool is_watched, is_over;     /* [mutex] is_over: the watch may end */
+	pthread_t watch;
 };
 
 uint64_t http_now_ns(void)
@@ -173,33 +181,155 @@ static size_t format_head(struct http_request *request, int status, const char *
 	return used < 0 || (size_t)used >= size ? 0 : (size_t)used;
 }
 
+/* ---- sockets ---- */
+
 /*
- * Makes the library give the connection up, rather than read the rest of a body that nobody wants, at whatever speed
- * its sender likes. It lends us neither the socket nor a call for this, but the socket is one of ours.
+ * The library lends us neither its sockets nor a way to hang up, nor a deadline for a whole body: it waits for each
+ * byte anew. But the sockets are ours, and both addresses say which is whose.
  */
-static void stop_reading(const struct http_request *request)
+struct ends {
+	struct in_addr address;
+	unsigned port; /* of the client */
+};
+
+static bool is_of(const struct http_request *request, const struct ends *ends)
 {
 	const struct mg_request_info *info = mg_get_request_info(request->connection);
+	char text[INET_ADDRSTRLEN];
+
+	return (unsigned)info->remote_port == ends->port &&
+	       inet_ntop(AF_INET, &ends->address, text, sizeof(text)) != NULL && strcmp(text, info->remote_addr) == 0;
+}
+
+/* Is it to be read no more? Such a connection can still be answered. ends NULL: the socket that listens. */
+typedef bool verdict(const struct http_server *server, const void *context, const struct ends *ends);
+
+static void stop_reading(const struct http_server *server, verdict *is_stopped, const void *context)
+{
 	DIR *directory = opendir("/proc/self/fd");
 	const struct dirent *entry;
 
 	if (directory == NULL)
 		return;
 	while ((entry = readdir(directory)) != NULL) {
-		struct sockaddr_in address, own;
-		socklen_t size = sizeof(address), own_size = sizeof(own);
+		struct sockaddr_in peer, own;
+		socklen_t peer_size = sizeof(peer), own_size = sizeof(own);
+		struct ends ends, *known = NULL;
 		int fd = atoi(entry->d_name);
-		char text[INET_ADDRSTRLEN];
 
-		if (getpeername(fd, (struct sockaddr *)&address, &size) != 0 || address.sin_family != AF_INET ||
-		    getsockname(fd, (struct sockaddr *)&own, &own_size) != 0)
+		if (getsockname(fd, (struct sockaddr *)&own, &own_size) != 0 || own.sin_family != AF_INET ||
+		    ntohs(own.sin_port) != server->port)
 			continue;
-		if (ntohs(address.sin_port) == info->remote_port && ntohs(own.sin_port) == info->server_port &&
-		    inet_ntop(AF_INET, &address.sin_addr, text, sizeof(text)) != NULL &&
-		    strcmp(text, info->remote_addr) == 0)
+		if (getpeername(fd, (struct sockaddr *)&peer, &peer_size) == 0) {
+			ends = (struct ends){.address = peer.sin_addr, .port = ntohs(peer.sin_port)};
+			known = &ends;
+		}
+		if (is_stopped(server, context, known))
 			shutdown(fd, SHUT_RD);
 	}
 	closedir(directory);
+}
+
+static bool is_this(const struct http_server *server, const void *context, const struct ends *ends)
+{
+	(void)server;
+	return ends != NULL && is_of(context, ends);
+}
+
+/* [mutex] */
+static bool is_too_slow(const struct http_server *server, const void *context, const struct ends *ends)
+{
+	(void)context;
+	for (const struct http_request *each = server->running; each != NULL; each = each->next)
+		if (ends != NULL && atomic_load(&each->is_overdue) && is_of(each, ends))
+			return true;
+	return false;
+}
+
+/* [mutex] */
+static bool is_idle(const struct http_server *server, const void *context, const struct ends *ends)
+{
+	(void)context;
+	for (const struct http_request *each = server->running; each != NULL; each = each->next)
+		if (ends != NULL && is_of(each, ends))
+			return false;
+	return ends != NULL;
+}
+
+/* [mutex] The same, and the socket that listens: who waits for a connection there wakes up, and sees that all ends. */
+static bool is_idle_or_listens(const struct http_server *server, const void *context, const struct ends *ends)
+{
+	return ends == NULL || is_idle(server, context, ends);
+}
+
+static bool is_late(const struct http_request *request, uint64_t now)
+{
+	uint64_t waited = (now - request->began_ns) / 1000000;
+
+	return waited >= PATIENCE_MS && atomic_load(&request->received) + PIECE < waited * RATE_MIN / 1000;
+}
+
+/* The thread that sees to the deadline of whole bodies. */
+static void *watch(void *context)
+{
+	struct http_server *server = context;
+
+	pthread_mutex_lock(&server->mutex);
+	while (!server->is_over) {
+		uint64_t now = http_now_ns();
+		bool is_any_late = false;
+		struct timespec until;
+
+		for (struct http_request *each = server->running; each != NULL; each = each->next)
+			if (atomic_load(&each->is_reading) && is_late(each, now)) {
+				atomic_store(&each->is_overdue, true);
+				is_any_late = true;
+			}
+		if (is_any_late)
+			stop_reading(server, is_too_slow, NULL);
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_nsec += WATCH_MS * 1000000;
+		until.tv_sec += until.tv_nsec / 1000000000;
+		until.tv_nsec %= 1000000000;
+		pthread_cond_timedwait(&server->ended, &server->mutex, &until);
+	}
+	pthread_mutex_unlock(&server->mutex);
+	return NULL;
+}
+
+static void enter(struct http_request *request)
+{
+	struct http_server *server = request->server;
+
+	pthread_mutex_lock(&server->mutex);
+	request->next = server->running;
+	if (request->next != NULL)
+		request->next->before = request;
+	server->running = request;
+	pthread_mutex_unlock(&server->mutex);
+}
+
+static void leave(struct http_request *request)
+{
+	struct http_server *server = request->server;
+
+	pthread_mutex_lock(&server->mutex);
+	if (request->next != NULL)
+		request->next->before = request->before;
+	if (request->before != NULL)
+		request->before->next = request->next;
+	else
+		server->running = request->next;
+	if (server->running == NULL && atomic_load(&server->stopping))
+		pthread_cond_broadcast(&server->ended);
+	pthread_mutex_unlock(&server->mutex);
+}
+
+/* ---- sending ---- */
+
+static void hang_up(const struct http_request *request)
+{
+	stop_reading(request->server, is_this, request);
 }
 
 void http_answer(struct http_request *request, int status, const char *type, const char *headers, const void *body,
@@ -207,18 +337,17 @@ void http_answer(struct http_request *request, int status, const char *type, con
 {
 	char head[2048], length[48];
 	int64_t announced = http_announced(request);
-	bool is_head = strcmp(request->method, "HEAD") == 0;
 	size_t head_size;
 
 	if (request->status != 0)
 		return;
 	request->status = status;
 	/* A body that nobody has read: a little of it is passed over, more is not waited for. */
-	if (announced > 0 && (uint64_t)announced > request->received + PIECE)
+	if (announced > 0 && (uint64_t)announced > atomic_load(&request->received) + PIECE)
 		request->must_close = true;
 	snprintf(length, sizeof(length), "Content-Length: %zu\r\n", size);
 	head_size = format_head(request, status, type, headers, status == 204 ? "" : length, head, sizeof(head));
-	if (is_head || status == 204)
+	if (request->is_head || status == 204)
 		size = 0;
 	/* One packet, if it is small. */
 	if (head_size + size <= sizeof(head)) {
@@ -230,7 +359,7 @@ void http_answer(struct http_request *request, int status, const char *type, con
 		mg_write(request->connection, body, size);
 	}
 	if (request->must_close)
-		stop_reading(request);
+		hang_up(request);
 }
 
 void http_json(struct http_request *request, int status, const void *body, size_t size)
@@ -291,11 +420,20 @@ void http_stream_begin(struct http_request *request, int status, const char *typ
 
 bool http_stream_write(struct http_request *request, const void *data, size_t size)
 {
-	if (size == 0)
-		return true;
+	bool whole;
+
+	if (size == 0 || request->is_head)
+		return !request->is_head;
 	if (request->is_stream)
-		return mg_send_chunk(request->connection, data, (unsigned)size) > 0;
-	return mg_write(request->connection, data, size) == (int)size;
+		whole = mg_send_chunk(request->connection, data, (unsigned)size) > 0;
+	else
+		whole = mg_write(request->connection, data, size) == (int)size;
+	/* What comes next would be taken for the rest of this. */
+	if (!whole && !request->must_close) {
+		request->must_close = true;
+		hang_up(request);
+	}
+	return whole;
 }
 
 /* ---- bodies ---- */
@@ -314,14 +452,13 @@ static int64_t too_long(struct http_request *request, uint64_t max)
 	return -1;
 }
 
-int64_t http_read(struct http_request *request, void *out, size_t size, uint64_t max)
+/* One piece, or why there is none. */
+static int64_t read_piece(struct http_request *request, void *out, size_t size, uint64_t max)
 {
 	int64_t announced = http_announced(request);
-	uint64_t waited;
+	uint64_t received;
 	int got;
 
-	if (max == 0)
-		max = request->server->options.body_max;
 	if (announced > 0 && (uint64_t)announced > max)
 		return too_long(request, max);
 	if (!request->is_continued) {
@@ -331,21 +468,44 @@ int64_t http_read(struct http_request *request, void *out, size_t size, uint64_t
 		if (expects != NULL && strcasecmp(expects, "100-continue") == 0)
 			mg_write(request->connection, "HTTP/1.1 100 Continue\r\n\r\n", 25);
 	}
+	atomic_store(&request->is_reading, true);
 	got = mg_read(request->connection, out, size < PIECE ? size : PIECE);
-	if (got > 0) {
-		request->received += (uint64_t)got;
-		waited = (http_now_ns() - request->began_ns) / 1000000;
-		if (waited > PATIENCE_MS && request->received < waited * RATE_MIN / 1000)
-			return refuse(request, 408, "too_slow", "the body comes too slowly");
-		return request->received > max ? too_long(request, max) : got;
-	}
-	if (announced > 0 && request->received < (uint64_t)announced) {
-		waited = (http_now_ns() - request->began_ns) / 1000000;
-		if (waited >= PATIENCE_MS)
+	atomic_store(&request->is_reading, false);
+	received = atomic_fetch_add(&request->received, got > 0 ? (uint64_t)got : 0) + (got > 0 ? (uint64_t)got : 0);
+	if (atomic_load(&request->is_overdue) || is_late(request, http_now_ns()))
+		return announced >= 0 && received == (uint64_t)announced
+			       ? got
+			       : refuse(request, 408, "too_slow", "the body comes too slowly");
+	if (got > 0)
+		return received > max ? too_long(request, max) : got;
+	if (announced > 0 && received < (uint64_t)announced) {
+		if ((http_now_ns() - request->began_ns) / 1000000 >= PATIENCE_MS)
 			return refuse(request, 408, "too_slow", "the body comes too slowly");
 		return refuse(request, 400, "invalid", "the body is shorter than Content-Length says");
 	}
 	return got < 0 ? refuse(request, 400, "invalid", "the body is cut short") : 0;
+}
+
+int64_t http_read(struct http_request *request, void *out, size_t size, uint64_t max)
+{
+	return read_piece(request, out, size, max != 0 ? max : request->server->options.body_max);
+}
+
+/* Takes room for so many bytes out of what all bodies together may have. */
+static bool count_body(struct http_request *request, size_t room)
+{
+	struct http_server *server = request->server;
+	uint64_t more = room - request->counted;
+
+	if (atomic_fetch_add(&server->bodies, more) + more > server->options.bodies_max && more > PIECE + 1) {
+		atomic_fetch_sub(&server->bodies, more);
+		request->must_close = true;
+		http_error(request, 503, "Retry-After: 1\r\n", "busy",
+			   "other requests have taken the memory that bodies may have: try again");
+		return false;
+	}
+	request->counted = room;
+	return true;
 }
 
 bool http_body(struct http_request *request)
@@ -356,6 +516,8 @@ bool http_body(struct http_request *request)
 
 	if (request->body != NULL)
 		return true;
+	if (!count_body(request, room))
+		return false;
 	request->body = malloc(room);
 	while (request->body != NULL) {
 		got = http_read(request, request->body + request->body_size, room - 1 - request->body_size, 0);
@@ -371,6 +533,8 @@ bool http_body(struct http_request *request)
 			char *larger;
 
 			room = announced > 0 && (size_t)announced < 4 * room ? (size_t)announced + 1 : 2 * room;
+			if (!count_body(request, room))
+				return false;
 			larger = realloc(request->body, room);
 			if (larger == NULL)
 				break;
@@ -395,18 +559,24 @@ static int handle(struct mg_connection *connection)
 		.connection = connection,
 		.server = server,
 		.began_ns = http_now_ns(),
+		.is_head = strcmp(info->request_method, "HEAD") == 0,
 	};
 	const char *fault = ambiguity(info);
 
+	enter(&request);
 	if (fault != NULL)
 		refuse(&request, 400, "invalid", fault);
+	else if (atomic_load(&server->stopping))
+		refuse(&request, 503, "stopping", "the node is stopping");
 	else
 		server->options.answer(server->options.context, &request);
 	if (request.status == 0)
 		http_error(&request, 500, NULL, "internal", "nothing answers this request");
-	if (request.is_stream)
+	if (request.is_stream && !request.is_head && !request.must_close)
 		mg_send_chunk(connection, "", 0);
 	free(request.body);
+	atomic_fetch_sub(&server->bodies, request.counted);
+	leave(&request);
 	if (server->options.done != NULL)
 		server->options.done(server->options.context, &request, http_now_ns() - request.began_ns);
 	return request.status;
@@ -525,6 +695,8 @@ struct http_server *http_start(const struct http_options *options, char *message
 		return NULL;
 	}
 	server->options = *options;
+	pthread_mutex_init(&server->mutex, NULL);
+	pthread_cond_init(&server->ended, NULL);
 	snprintf(threads, sizeof(threads), "%u", options->connections);
 	snprintf(patience, sizeof(patience), "%d", PATIENCE_MS);
 	snprintf(idle, sizeof(idle), "%d", IDLE_MS);
@@ -540,6 +712,12 @@ struct http_server *http_start(const struct http_options *options, char *message
 	}
 	if (mg_get_server_ports(server->context, 1, &bound) == 1)
 		server->port = (unsigned)bound.port;
+	if (pthread_create(&server->watch, NULL, watch, server) != 0) {
+		snprintf(message, message_size, "%s: no thread to watch the connections", options->bind);
+		http_stop(server);
+		return NULL;
+	}
+	server->is_watched = true;
 	return server;
 }
 
@@ -550,9 +728,26 @@ unsigned http_port(const struct http_server *server)
 
 void http_stop(struct http_server *server)
 {
+	struct timespec until;
+
 	if (server == NULL)
 		return;
+	pthread_mutex_lock(&server->mutex);
 	atomic_store(&server->stopping, true);
+	stop_reading(server, is_idle, NULL);
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += GRACE_MS / 1000;
+	while (server->running != NULL && pthread_cond_timedwait(&server->ended, &server->mutex, &until) == 0)
+		;
+	/* Those that have been answered since are idle now. */
+	stop_reading(server, is_idle_or_listens, NULL);
+	server->is_over = true;
+	pthread_cond_broadcast(&server->ended);
+	pthread_mutex_unlock(&server->mutex);
+	if (server->is_watched)
+		pthread_join(server->watch, NULL);
 	mg_stop(server->context);
+	pthread_cond_destroy(&server->ended);
+	pthread_mutex_destroy(&server->mutex);
 	free(server);
 }

@@ -32,15 +32,20 @@ struct http_request {
 	int status; /* of the answer; 0: not answered yet */
 	/* private to http.c from here on */
 	void *connection;
-	const struct http_server *server;
-	uint64_t began_ns, received; /* monotonic; bytes of the body that were read */
-	bool is_continued, is_stream, must_close;
+	struct http_server *server;
+	struct http_request *next, *before; /* of those that run */
+	uint64_t began_ns;		    /* monotonic */
+	_Atomic uint64_t received;	    /* bytes of the body that were read */
+	uint64_t counted;		    /* bytes that the body takes of what all bodies may take */
+	_Atomic bool is_reading, is_overdue;
+	bool is_continued, is_stream, is_head, must_close;
 };
 
 struct http_options {
 	const char *bind;     /* "127.0.0.1:3000" */
 	unsigned connections; /* at once: each has a thread with a small stack */
 	uint64_t body_max;    /* bytes; a longer body is answered with 413 */
+	uint64_t bodies_max;  /* bytes of all bodies that http_body holds at once; beyond them 503 */
 	/* Called for every request, with context. */
 	void (*answer)(void *context, struct http_request *request);
 	/* Called when a request is done, if not NULL: for a log and for metrics. */
@@ -54,7 +59,10 @@ struct http_options {
 struct http_server *http_start(const struct http_options *options, char *message, size_t message_size);
 /* The port that was bound: for ":0". */
 unsigned http_port(const struct http_server *server);
-/* Accepts nothing more, waits for the requests that run (streams see http_is_stopping), frees. NULL is fine. */
+/*
+ * Lets the requests that run end (streams see http_is_stopping), answers new ones with 503, hangs up on who asks
+ * nothing; frees. NULL is fine.
+ */
 void http_stop(struct http_server *server);
 
 /* NULL when there is no such header. Names are compared without case. */
@@ -82,7 +90,10 @@ void http_json(struct http_request *request, int status, const void *body, size_
 void http_error(struct http_request *request, int status, const char *headers, const char *code, const char *format,
 		...) __attribute__((format(printf, 5, 6)));
 
-/* An answer without a known end, chunked. The headers are sent at once. size: of the body, or UINT64_MAX. */
+/*
+ * An answer in pieces. The headers are sent at once. size: of the body; UINT64_MAX: without a known end, chunked. To
+ * HEAD there are no pieces.
+ */
 void http_stream_begin(struct http_request *request, int status, const char *type, const char *headers, uint64_t size);
 /* false: the client is gone, or does not read. */
 bool http_stream_write(struct http_request *request, const void *data, size_t size);

@@ -13,7 +13,7 @@ load serve
 	node -l db -d 4
 	[ "$(ask POST /v1/records '{"values":[1,2,3,4],"tag":7,"metadata":{"a":1}}' | jq .id)" = 0 ]
 	[ "$(ask POST /records '{"values":[1,2,3,5]}' | jq .id)" = 1 ]
-	root=$(jq -r .receipt.state_hash answer)
+	root=$(jq -r .receipt.new_root answer)
 	kill -9 "$NODE"
 	wait "$NODE" || true
 	[ "$(root db)" = "$root" ]
@@ -43,6 +43,94 @@ load serve
 	[ "$(ask POST /v1/records "$body" | jq .id)" = 0 ]
 	ask POST /v1/records '{"values":[1,3],"request_id":"000102030405060708090a0b0c0d0eff"}'
 	[ "$(code)" = 409 ]
+}
+
+@test "a memory that is sent twice is one memory" {
+	node -l db -d 2
+	body='{"vector":[1,2],"request_id":"000102030405060708090a0b0c0d0e0f"}'
+	first=$(ask POST /v1/memory/upsert "$body")
+	[ "$(ask POST /v1/memory/upsert "$body")" = "$first" ]
+	[ "$(ask GET /v1/proof/state | jq .commits)" = 1 ]
+	kill -9 "$NODE"
+	wait "$NODE" || true
+	node -l db
+	[ "$(ask POST /v1/memory/upsert "$body")" = "$first" ]
+	ask POST /v1/memory/upsert "${body/1,2/1,3}"
+	[ "$(code)" = 409 ]
+	[ "$(ask GET /health | jq -c '[.records.live,.nodes.live,.edges.live]')" = '[1,2,1]' ]
+}
+
+@test "the receipt of an insert can be computed again" {
+	command -v python3 >/dev/null || skip "python3 is not installed"
+	node -l db -d 5
+	ask POST /v1/records '{"values":[0,0,0,0,1]}'
+	root=$(jq -r .receipt.new_root answer)
+	ask POST /v1/records '{"values":[1,-2,3.5,4,0.1],"tag":7}'
+	[ "$(jq -r .receipt.old_root answer)" = "$root" ]
+	ask GET /v1/proof/state >state
+	ask POST /v1/records '{"values":[1,-2,3.5,4,0.1]}'
+	[ "$(jq -r .receipt.old_root answer)" = "$(jq -r .final_state_hash state)" ]
+	PYTHONPATH=$BATS_TEST_DIRNAME/../vectors python3 - <<-'END'
+		import json, struct
+		from reference import blake3
+		receipt = json.load(open("answer"))["receipt"]
+		values = [65536, -131072, 229376, 262144, 6554]
+		level = [blake3(b"VALORI_LEAF" + struct.pack("<Ii", i, v)) for i, v in enumerate(values)]
+		def join(i): return blake3(b"VALORI_NODE" + level[i] + level[min(i + 1, len(level) - 1)])
+		while len(level) > 1: level = [join(i) for i in range(0, len(level), 2)]
+		assert level[0].hex() == receipt["proof"], "proof"
+		text = (b"valori-insert-receipt-v1" + struct.pack("<I", receipt["record_id"]) +
+			bytes.fromhex(receipt["old_root"] + receipt["new_root"] + receipt["proof"]) +
+			struct.pack("<QQ", receipt["sequence"], receipt["timestamp"]))
+		assert blake3(text).hex() == receipt["state_hash"], "state_hash"
+	END
+}
+
+@test "a batch comes as bytes, or as numpy writes it, and gives the state that JSON gives" {
+	node -d 2
+	ask POST /v1/vectors/batch-insert '{"batch":[[1,2],[0.5,-1],[0,100]],"tags":[7,7,7]}'
+	root=$(ask GET /v1/proof/state | jq -r .final_state_hash)
+	stop_node
+	perl -e 'print pack("f<*", 1, 2, 0.5, -1, 0, 100)' >raw
+	perl -e '$h = "{\x27descr\x27: \x27<f4\x27, \x27fortran_order\x27: False, \x27shape\x27: (3, 2), }";
+		$h .= " " x (117 - length $h) . "\n"; print "\x93NUMPY\x01\x00", pack("v", length $h), $h' |
+		cat - raw >npy
+	for body in raw npy; do
+		node -d 2
+		[ "$(curl -s -H 'Content-Type: application/octet-stream' --data-binary "@$body" \
+			"$URL/v1/vectors/batch-insert?dim=2&tag=7" | jq -c .ids)" = '[0,1,2]' ]
+		[ "$(ask GET /v1/proof/state | jq -r .final_state_hash)" = "$root" ]
+		head -c -3 "$body" >cut
+		[ "$(curl -s -o answer -w '%{http_code}' -H 'Content-Type: application/octet-stream' \
+			--data-binary @cut "$URL/v1/vectors/batch-insert?dim=2")" = 400 ]
+		stop_node
+	done
+}
+
+@test "a page of somebody else may not ask, nor a name that somebody else points here" {
+	node -d 2
+	ask_as() { curl -s -o answer -w '%{http_code}' -H "$1" "$URL/health"; }
+	[ "$(ask_as 'Origin: http://example.com')" = 403 ]
+	[ "$(ask_as 'Origin: null')" = 403 ]
+	[ "$(ask_as "Origin: $URL")" = 200 ]
+	[ "$(ask_as 'Host: example.com')" = 403 ]
+	[ "$(ask_as 'Host: 127.0.0.1.example.com')" = 403 ]
+	[ "$(ask_as 'Host: localhost:3000')" = 200 ]
+}
+
+@test "SIGTERM does not wait for who asks nothing" {
+	node -d 2
+	port=${URL##*:}
+	exec 8<>"/dev/tcp/127.0.0.1/$port" 9<>"/dev/tcp/127.0.0.1/$port"
+	printf 'GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n' >&8
+	read -r line <&8
+	[[ $line == *200* ]]
+	printf 'GET /health HTTP/1.1\r\nHost: ' >&9
+	began=${EPOCHREALTIME/./}
+	stop_node
+	took=$((${EPOCHREALTIME/./} - began))
+	exec 8>&- 9>&-
+	[ "$took" -lt 1500000 ]
 }
 
 @test "what is wrong with a body is said with its place" {
