@@ -188,7 +188,8 @@ bool serve_is_welcome(struct exchange *x)
 		return false;
 	}
 	if (config->token == NULL && config->is_loopback && host != NULL && !is_own_name(host)) {
-		fail_with(x, 403, "forbidden", "host %.100s: this node listens for its own machine: ask localhost", host);
+		fail_with(x, 403, "forbidden", "host %.100s: this node listens for its own machine: ask localhost",
+			  host);
 		return false;
 	}
 	return true;

@@ -1,7 +1,9 @@
 /* public.c - the public calls that need no store: names, hashes, numbers. */
+#include <stdbool.h>
 #include <string.h>
 
 #include "blake3.h"
+#include "bytes.h"
 #include "decimal.h"
 #include "err.h"
 #include "host.h"
@@ -127,4 +129,87 @@ void valori_request_prefix(const char *source, const char *format, uint8_t out[8
 	vl_blake3_update(&hash, format, strlen(format));
 	vl_blake3_final(&hash, digest);
 	memcpy(out, digest, 8);
+}
+
+void valori_hash_of(const void *bytes, size_t size, valori_hash *out)
+{
+	vl_blake3(vl_host_env()->kernels, VL_HASH_PLAIN, bytes, size, out->bytes);
+}
+
+/* ---- the first version's proof of an embedding ---- */
+
+enum {
+	PROOF_LEAF = 19,  /* bytes */
+	PROOF_NODE = 75,
+	PROOF_BLOCK = 64, /* leaves that are hashed together */
+	PROOF_LEVELS = 6, /* of the tree over them */
+	PROOF_HEIGHT = 16 /* 2^16 leaves are more than there can be */
+};
+
+static void join_level(uint8_t *hashes, size_t count)
+{
+	uint8_t nodes[PROOF_BLOCK / 2 * PROOF_NODE];
+	size_t pairs = (count + 1) / 2;
+
+	for (size_t i = 0; i < pairs; i++) {
+		size_t right = 2 * i + 1 < count ? 2 * i + 1 : 2 * i;
+
+		memcpy(nodes + i * PROOF_NODE, "VALORI_NODE", 11);
+		memcpy(nodes + i * PROOF_NODE + 11, hashes + 2 * i * VL_HASH_SIZE, VL_HASH_SIZE);
+		memcpy(nodes + i * PROOF_NODE + 43, hashes + right * VL_HASH_SIZE, VL_HASH_SIZE);
+	}
+	vl_blake3_rows(vl_host_env()->kernels, VL_HASH_PLAIN, nodes, PROOF_NODE, PROOF_NODE, pairs, hashes);
+}
+
+/* The node over count leaves that begin at first, levels above them. */
+static void prove_block(const int32_t *vector, uint32_t first, size_t count, unsigned levels, uint8_t *out)
+{
+	uint8_t leaves[PROOF_BLOCK * PROOF_LEAF], hashes[PROOF_BLOCK * VL_HASH_SIZE];
+
+	for (size_t i = 0; i < count; i++) {
+		memcpy(leaves + i * PROOF_LEAF, "VALORI_LEAF", 11);
+		vl_put32(leaves + i * PROOF_LEAF + 11, (uint32_t)(first + i));
+		vl_put32(leaves + i * PROOF_LEAF + 15, (uint32_t)vector[first + i]);
+	}
+	vl_blake3_rows(vl_host_env()->kernels, VL_HASH_PLAIN, leaves, PROOF_LEAF, PROOF_LEAF, count, hashes);
+	for (; levels > 0; levels--, count = (count + 1) / 2)
+		join_level(hashes, count);
+	memcpy(out, hashes, VL_HASH_SIZE);
+}
+
+void valori_vector_proof(const int32_t *vector, uint32_t dim, valori_hash *out)
+{
+	uint8_t row[2 * VL_HASH_SIZE], waiting[PROOF_HEIGHT][VL_HASH_SIZE]; /* [level] for what stands right of it */
+	bool is_waiting[PROOF_HEIGHT] = {false}, has_row = false;
+	unsigned height = 0, level;
+
+	while ((uint32_t)1 << height < dim)
+		height++;
+	for (uint32_t first = 0; first < dim; first += PROOF_BLOCK) {
+		uint32_t count = dim - first < PROOF_BLOCK ? dim - first : PROOF_BLOCK;
+
+		level = height < PROOF_LEVELS ? height : PROOF_LEVELS;
+		prove_block(vector, first, count, level, row + VL_HASH_SIZE);
+		for (; is_waiting[level]; is_waiting[level++] = false) {
+			memcpy(row, waiting[level], VL_HASH_SIZE);
+			join_level(row, 2);
+			memcpy(row + VL_HASH_SIZE, row, VL_HASH_SIZE);
+		}
+		memcpy(waiting[level], row + VL_HASH_SIZE, VL_HASH_SIZE);
+		is_waiting[level] = true;
+	}
+	/* Up the right side: what has no neighbour is its own. */
+	for (level = 0; level <= height; level++) {
+		if (is_waiting[level] && has_row) {
+			memcpy(row + VL_HASH_SIZE, row, VL_HASH_SIZE);
+			memcpy(row, waiting[level], VL_HASH_SIZE);
+		} else if (is_waiting[level]) {
+			memcpy(row, waiting[level], VL_HASH_SIZE);
+		}
+		if (level < height && (is_waiting[level] || has_row)) {
+			join_level(row, is_waiting[level] && has_row ? 2 : 1);
+			has_row = true;
+		}
+	}
+	memcpy(out->bytes, row, VL_HASH_SIZE);
 }

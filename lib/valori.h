@@ -109,6 +109,15 @@ void valori_hash_format(const valori_hash *hash, char out[65]);
 /* [any] Reads exactly 64 hex digits: VALORI_OK or VALORI_INVALID. */
 valori_code valori_hash_parse(const char *text, valori_hash *out);
 
+/* [any] BLAKE3 of size bytes. */
+void valori_hash_of(const void *bytes, size_t size, valori_hash *out);
+/*
+ * [any] The first version's proof of an embedding: the root of a tree over its dim components (at least one, at most
+ * VALORI_DIM_MAX). A leaf is BLAKE3 of "VALORI_LEAF", position u32le, component i32le; a node of "VALORI_NODE", left,
+ * right; the odd one of a level is paired with itself.
+ */
+void valori_vector_proof(const int32_t *vector, uint32_t dim, valori_hash *out);
+
 /* ---- 2. Moments ------------------------------------------------------------------------------------------------ */
 
 typedef enum valori_when_kind {

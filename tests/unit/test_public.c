@@ -1,4 +1,6 @@
 /* test_public.c - moments, hashes and names as a user writes them. */
+#include <string.h>
+
 #include "check.h"
 #include "valori.h"
 
@@ -103,10 +105,51 @@ static void test_request_prefix(void)
 	check_bytes(out, prefix, 8, "request ids begin with BLAKE3 of source and format");
 }
 
+/* The tree level by level, as its definition says. */
+static void plain_proof(const int32_t *vector, uint32_t dim, valori_hash *level)
+{
+	for (uint32_t i = 0; i < dim; i++) {
+		uint32_t words[2] = {i, (uint32_t)vector[i]};
+		uint8_t leaf[19] = "VALORI_LEAF";
+
+		for (size_t j = 0; j < 8; j++)
+			leaf[11 + j] = (uint8_t)(words[j / 4] >> 8 * (j % 4));
+		valori_hash_of(leaf, sizeof(leaf), &level[i]);
+	}
+	for (; dim > 1; dim = (dim + 1) / 2)
+		for (uint32_t i = 0; i < dim; i += 2) {
+			uint8_t node[75] = "VALORI_NODE";
+
+			memcpy(node + 11, level[i].bytes, 32);
+			memcpy(node + 43, level[i + 1 < dim ? i + 1 : i].bytes, 32);
+			valori_hash_of(node, sizeof(node), &level[i / 2]);
+		}
+}
+
+static void test_vector_proof(void)
+{
+	static int32_t vector[2200];
+	static valori_hash level[2200];
+	uint32_t wrong = 0;
+	valori_hash proof;
+
+	for (int32_t i = 0; i < 2200; i++)
+		vector[i] = i * 7919 - 100000;
+	for (uint32_t dim = 1; dim <= 2200; dim += dim < 300 ? 1 : 97) {
+		plain_proof(vector, dim, level);
+		valori_vector_proof(vector, dim, &proof);
+		wrong += memcmp(&proof, &level[0], sizeof(proof)) != 0;
+	}
+	check(wrong == 0, "the proof of an embedding is the root of the tree over its components");
+	valori_hash_of("", 0, &proof);
+	check(proof.bytes[0] == 0xaf && proof.bytes[31] == 0x62, "the hash of nothing is that of BLAKE3");
+}
+
 int main(void)
 {
 	test_request_prefix();
 	test_when();
+	test_vector_proof();
 	test_codes();
 	return check_done();
 }
