@@ -109,10 +109,12 @@ void valori_batch_skip(valori_batch *batch, size_t index)
 
 /* ---- Taking operations in ---- */
 
-/* What add has taken so far; put back when the rest of the operation is refused. */
+/* What was there before an operation; it is again when the operation is refused. */
 struct mark {
-	size_t heap, vectors, salted;
+	size_t heap, vectors, salted, ops;
 	uint32_t rows, salted_rows, hash_count;
+	size_t count;
+	uint64_t size, events;
 };
 
 static valori_code out_of_memory(valori_error *error)
@@ -438,8 +440,6 @@ static valori_code take(valori_batch *batch, const valori_op *op, valori_error *
 	size = vl_event_size(&event, batch->dim) + (kept.has_request ? VL_REQUEST_ENTRY : 0) +
 	       (kept.kind == VALORI_OP_UPSERT ? EVENT_EXTRA : 0);
 	if (batch->size + size > VL_COMMIT_SIZE_MAX || batch->events + 1 > VL_COMMIT_EVENTS_MAX) {
-		batch->count--;
-		batch->ops.size -= sizeof(kept);
 		return vl_fail(error, VALORI_TOO_LONG, "batch: a commit has at most %d events and %llu bytes",
 			       VL_COMMIT_EVENTS_MAX, (unsigned long long)VL_COMMIT_SIZE_MAX);
 	}
@@ -448,22 +448,61 @@ static valori_code take(valori_batch *batch, const valori_op *op, valori_error *
 	return VALORI_OK;
 }
 
+static struct mark mark(const valori_batch *batch)
+{
+	return (struct mark){batch->heap.size, batch->vectors.size, batch->salted.size, batch->ops.size,
+			     batch->rows,      batch->salted_rows,  batch->hash_count,  batch->count,
+			     batch->size,      batch->events};
+}
+
+static void go_back(valori_batch *batch, const struct mark *to)
+{
+	batch->heap.size = to->heap;
+	batch->vectors.size = to->vectors;
+	batch->salted.size = to->salted;
+	batch->ops.size = to->ops;
+	batch->rows = to->rows;
+	batch->salted_rows = to->salted_rows;
+	batch->hash_count = to->hash_count;
+	batch->count = to->count;
+	batch->size = to->size;
+	batch->events = to->events;
+	batch->heap.failed = batch->vectors.failed = batch->salted.failed = batch->ops.failed = false;
+}
+
 valori_code valori_batch_add(valori_batch *batch, const valori_op *op, valori_error *error)
 {
-	struct mark before = {batch->heap.size, batch->vectors.size, batch->salted.size,
-			      batch->rows,      batch->salted_rows,  batch->hash_count};
+	struct mark before = mark(batch);
 	valori_code code = take(batch, op, error);
 
-	if (code == VALORI_OK)
-		return VALORI_OK;
-	batch->heap.size = before.heap;
-	batch->vectors.size = before.vectors;
-	batch->salted.size = before.salted;
-	batch->rows = before.rows;
-	batch->salted_rows = before.salted_rows;
-	batch->hash_count = before.hash_count;
-	batch->heap.failed = batch->vectors.failed = batch->salted.failed = batch->ops.failed = false;
+	if (code != VALORI_OK)
+		go_back(batch, &before);
 	return code;
+}
+
+valori_code valori_batch_add_rows(valori_batch *batch, const valori_op *op, size_t count, size_t stride,
+				  const uint64_t *tags, size_t *out_fault, valori_error *error)
+{
+	struct mark before = mark(batch);
+	valori_op row = *op;
+
+	for (size_t i = 0; i < count; i++) {
+		valori_code code;
+
+		if (tags != NULL)
+			row.tag = tags[i];
+		code = take(batch, &row, error);
+		if (code != VALORI_OK) {
+			go_back(batch, &before);
+			if (out_fault != NULL)
+				*out_fault = i;
+			return code;
+		}
+		/* Not beyond the last row: an address there need not exist. */
+		if (op->vector != NULL && i + 1 < count)
+			row.vector = (const uint8_t *)row.vector + stride;
+	}
+	return VALORI_OK;
 }
 
 /* ---- Hashing ---- */

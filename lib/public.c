@@ -89,6 +89,33 @@ valori_code valori_q16_from_f32(uint32_t bits, int32_t *out)
 	return vl_q16_from_f32(bits, out) == VL_Q16_OK ? VALORI_OK : VALORI_RANGE;
 }
 
+valori_code valori_q16s_from_f32s(const void *bits, size_t count, int32_t *out, valori_error *error)
+{
+	const uint8_t *source = bits;
+	uint64_t sum = 0;
+
+	if (count > VL_DIM_MAX)
+		return vl_fail(error, VALORI_INVALID, "vector: has %zu components; the limit is %d", count, VL_DIM_MAX);
+	for (size_t i = 0; i < count; i++) {
+		enum vl_q16_fault fault;
+		uint32_t one;
+
+		memcpy(&one, source + 4 * i, 4);
+		fault = vl_q16_from_f32(one, &out[i]);
+		if (fault == VL_Q16_OK)
+			sum += (uint64_t)((int64_t)out[i] * out[i]);
+		if (fault == VL_Q16_OK && sum >= VL_Q16_NORM_MAX)
+			fault = VL_Q16_NORM;
+		if (fault == VL_Q16_OK)
+			continue;
+		vl_fail(error, VALORI_RANGE, "vector: component %zu %s", i, vl_q16_fault_text(fault));
+		if (error != NULL)
+			error->event = i;
+		return VALORI_RANGE;
+	}
+	return VALORI_OK;
+}
+
 size_t valori_f32_from_decimal(const char *text, size_t size, uint32_t *out)
 {
 	return vl_f32_from_decimal(text, size, out);

@@ -147,6 +147,11 @@ valori_code valori_when_parse(const char *text, valori_when *out, valori_error *
  * infinities and values outside [-32768, 32768). Integer arithmetic only.
  */
 valori_code valori_q16_from_f32(uint32_t bits, int32_t *out);
+/*
+ * [any] A vector of count (at most VALORI_DIM_MAX) binary32 in this machine's order, no alignment needed, to components
+ * that a search accepts: VALORI_OK, INVALID, or RANGE with the component's index in error->event.
+ */
+valori_code valori_q16s_from_f32s(const void *bits, size_t count, int32_t *out, valori_error *error);
 /* [any] A JSON number's text to the nearest binary32 (as bits), ties to even. Returns characters used, 0: no number. */
 size_t valori_f32_from_decimal(const char *text, size_t size, uint32_t *out);
 /*
@@ -344,6 +349,12 @@ void valori_batch_clear(valori_batch *batch);					     /* [own] keeps its memory
  * error->event is the component's index. [own]
  */
 valori_code valori_batch_add(valori_batch *batch, const valori_op *op, valori_error *error);
+/*
+ * The same count times, with vectors that lie stride bytes apart, beginning at op->vector, and tags[i] for op->tag when
+ * tags is not NULL: all or none. out_fault (may be NULL): after a failure, the row at fault. [own]
+ */
+valori_code valori_batch_add_rows(valori_batch *batch, const valori_op *op, size_t count, size_t stride,
+				  const uint64_t *tags, size_t *out_fault, valori_error *error);
 /* Leaves op number index out of the commit; ops that refer to it are refused. [own] */
 void valori_batch_skip(valori_batch *batch, size_t index);
 size_t valori_batch_count(const valori_batch *batch); /* [own] ops, skipped ones included */

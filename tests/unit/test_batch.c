@@ -93,6 +93,57 @@ static void test_refusals(valori_batch *batch)
 	refuse(batch, &op, VALORI_INVALID, "a reference to what makes something else");
 }
 
+/* Rows of a table are what they are one by one; one that is refused takes all of them back. */
+static void test_rows(void)
+{
+	enum { ROWS = 7, APART = DIM + 2 };
+	int32_t table[ROWS * APART];
+	uint64_t tags[ROWS];
+	valori_op op = insert(table);
+	valori_batch *together, *single;
+	size_t fault = 99, size;
+	unsigned wrong = 0;
+	valori_error error;
+
+	for (size_t i = 0; i < ROWS * APART; i++)
+		table[i] = (int32_t)i;
+	for (size_t i = 0; i < ROWS; i++)
+		tags[i] = 10 * i;
+	valori_batch_new(DIM, &together, &error);
+	valori_batch_new(DIM, &single, &error);
+	op.metadata = (const uint8_t *)"m", op.metadata_size = 1;
+	check(valori_batch_add_rows(together, &op, ROWS, sizeof(*table) * APART, tags, &fault, &error) == VALORI_OK &&
+		      valori_batch_add_rows(together, &op, 0, 0, NULL, &fault, &error) == VALORI_OK && fault == 99,
+	      "a table of vectors is taken in");
+	for (size_t i = 0; i < ROWS; i++) {
+		op.vector = table + i * APART;
+		op.tag = tags[i];
+		wrong += valori_batch_add(single, &op, &error) != VALORI_OK;
+	}
+	valori_batch_seal(together);
+	valori_batch_seal(single);
+	for (size_t i = 0; i < ROWS; i++) {
+		struct vl_event a, b;
+
+		vl_batch_event(together, i, &a);
+		vl_batch_event(single, i, &b);
+		wrong += a.tag != b.tag || memcmp(a.vector, b.vector, DIM * 4) != 0 || memcmp(a.v, b.v, 32) != 0;
+	}
+	check(wrong == 0 && valori_batch_count(together) == ROWS &&
+		      valori_batch_size(together) == valori_batch_size(single),
+	      "row by row the same");
+	size = valori_batch_size(together);
+	op.vector = table;
+	table[4 * APART] = table[4 * APART + 1] = INT32_MAX;
+	check(valori_batch_add_rows(together, &op, ROWS, sizeof(*table) * APART, NULL, &fault, &error) ==
+			      VALORI_RANGE &&
+		      fault == 4 && error.event == 1 && valori_batch_count(together) == ROWS &&
+		      valori_batch_size(together) == size && together->rows == ROWS,
+	      "with one row at fault none is taken, and it is named");
+	valori_batch_free(together);
+	valori_batch_free(single);
+}
+
 /* Digests in lanes and by the piece, over all sizes, salted or not. */
 static void test_seal(const struct vl_kernels *kernels, valori_batch *batch)
 {
@@ -206,6 +257,7 @@ int main(void)
 	      "dimensions are 1 to 32768");
 	valori_batch_new(DIM, &batch, &error);
 	test_refusals(batch);
+	test_rows();
 	test_seal(vl_cpu_kernels(NULL), batch);
 	test_routes(batch);
 	valori_batch_free(batch);

@@ -145,8 +145,31 @@ static void test_vector_proof(void)
 	check(proof.bytes[0] == 0xaf && proof.bytes[31] == 0x62, "the hash of nothing is that of BLAKE3");
 }
 
+static void test_vectors(void)
+{
+	/* 1, -0.5, the largest, 16384, just above half of the smallest, NaN */
+	static const uint32_t bits[] = {0x3f800000, 0xbf000000, 0x46ffffff, 0x46800000, 0x37000001, 0x7fc00000};
+	int32_t out[6], one;
+	unsigned wrong = 0;
+	valori_error error;
+
+	check(valori_q16s_from_f32s(bits, 2, out, &error) == VALORI_OK && out[0] == 65536 && out[1] == -32768,
+	      "a vector becomes components");
+	for (size_t i = 0; i < 5; i++)
+		wrong += valori_q16_from_f32(bits[i], &one) != VALORI_OK ||
+			 valori_q16s_from_f32s(bits + i, 1, out, &error) != VALORI_OK || out[0] != one;
+	check(wrong == 0, "as each of them would alone");
+	check(valori_q16s_from_f32s(bits + 1, 3, out, &error) == VALORI_RANGE && error.event == 2,
+	      "a norm beyond the limit is refused, and the component named");
+	check(valori_q16s_from_f32s(bits + 4, 2, out, &error) == VALORI_RANGE && error.event == 1 &&
+		      valori_q16s_from_f32s(bits + 5, 1, out, NULL) == VALORI_RANGE,
+	      "so is NaN");
+	check(valori_q16s_from_f32s(bits, 32769, out, &error) == VALORI_INVALID, "and too many components");
+}
+
 int main(void)
 {
+	test_vectors();
 	test_request_prefix();
 	test_when();
 	test_vector_proof();
