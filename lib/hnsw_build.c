@@ -103,10 +103,10 @@ void vl_hnsw_sort(uint64_t *keys, size_t count)
  * one.
  */
 uint32_t vl_hnsw_choose(const struct vl_codes *codes, const uint64_t *keys, size_t count, uint32_t max, uint64_t *kept,
-			uint32_t *rows)
+			uint32_t *rows, uint32_t kept_count)
 {
 	const struct vl_kernels *kernels = codes->env->kernels;
-	uint32_t kept_count = 0, distances[KEPT_TOGETHER];
+	uint32_t distances[KEPT_TOGETHER];
 
 	for (size_t i = 0; i < count && kept_count < max; i++) {
 		uint32_t row = vl_walk_row(keys[i]), distance = vl_walk_distance(keys[i]);
@@ -178,7 +178,7 @@ static void link_row(const struct piece *piece, struct builder *builder, struct 
 	uint8_t *links = vl_hnsw_links(piece->graph, layer, row, &max);
 
 	look_at_siblings(piece, walk, row, layer);
-	kept = vl_hnsw_choose(piece->codes, walk->pool, walk->pool_count, m, builder->kept, builder->chosen);
+	kept = vl_hnsw_choose(piece->codes, walk->pool, walk->pool_count, m, builder->kept, builder->chosen, 0);
 	for (uint32_t i = 0; i < m; i++) {
 		edges[i].target = i < kept ? builder->chosen[i] : VL_HNSW_NONE;
 		if (i >= kept)
@@ -321,7 +321,7 @@ static void link_back(struct piece *piece, struct builder *builder, const uint64
 	for (uint32_t i = 0; i < n; i++)
 		builder->keys[i] = vl_walk_key(builder->distances[i], builder->chosen[i]);
 	vl_hnsw_sort(builder->keys, n + count);
-	n = vl_hnsw_choose(codes, builder->keys, n + count, max, builder->kept, builder->chosen);
+	n = vl_hnsw_choose(codes, builder->keys, n + count, max, builder->kept, builder->chosen, 0);
 	for (uint32_t i = 0; i < max; i++)
 		vl_put32(links + 4 * i, i < n ? builder->chosen[i] : VL_HNSW_NONE);
 }

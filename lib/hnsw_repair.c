@@ -10,6 +10,7 @@
 
 enum {
 	ROWS_TOGETHER = 64, /* done by one thread at a time */
+	FILL = 3,	    /* quarters of a list that are filled with the nearest when fewer were chosen */
 	LOST_MAX = 512,	    /* lost rows that are looked through for one list, beyond its own */
 	ENOUGH = 2	    /* candidates, times the length of the list: then the search ends with the ring */
 };
@@ -44,7 +45,7 @@ static bool see(struct mender *mender, uint32_t row)
 }
 
 struct search {
-	uint32_t lost, found;
+	uint32_t lost, found, left; /* left: the first of those found, which its own list leads to */
 };
 
 /* What a row of the old graph leads to, sorted into lost and found. */
@@ -67,11 +68,12 @@ static void look_through(const struct repair *repair, struct mender *mender, str
 static struct search search_candidates(const struct repair *repair, struct mender *mender, uint32_t row, uint32_t layer,
 				       uint32_t max)
 {
-	struct search search = {0, 0};
+	struct search search = {0, 0, 0};
 	uint32_t ring = 0, next = 0;
 
 	see(mender, row);
 	look_through(repair, mender, &search, row, layer);
+	search.left = search.found;
 	while (next < search.lost) {
 		/* A ring is looked through to its end: which of its rows come first says little. */
 		if (next == ring) {
@@ -89,6 +91,10 @@ static struct search search_candidates(const struct repair *repair, struct mende
 	return search;
 }
 
+/*
+ * What is left of a list stays: some of it was never chosen, but came from the other side, and searches live on
+ * that too.
+ */
 static void mend_list(const struct repair *repair, struct mender *mender, uint32_t row, uint32_t layer)
 {
 	const struct vl_codes *codes = repair->codes;
@@ -98,11 +104,11 @@ static void mend_list(const struct repair *repair, struct mender *mender, uint32
 	struct search search;
 	bool is_whole = true;
 
-	for (uint32_t i = 0; i < old_max && (other = vl_get32(old_links + 4 * i)) < repair->old->count; i++) {
-		is_whole &= repair->renumbered[other] != VL_ROW_GONE;
-		if (is_whole)
+	for (uint32_t i = 0; i < old_max && (other = vl_get32(old_links + 4 * i)) < repair->old->count; i++)
+		if (repair->renumbered[other] != VL_ROW_GONE)
 			vl_put32(links + 4 * count++, repair->renumbered[other]);
-	}
+		else
+			is_whole = false;
 	if (is_whole)
 		return;
 	search = search_candidates(repair, mender, old_row, layer, max);
@@ -110,12 +116,24 @@ static void mend_list(const struct repair *repair, struct mender *mender, uint32
 		mender->found[i] = repair->renumbered[mender->found[i]];
 	codes->env->kernels->code_l2_gather(vl_codes_row(codes, row), codes->rows.data, mender->found, search.found,
 					    codes->stride, mender->distances);
-	for (uint32_t i = 0; i < search.found; i++)
+	for (uint32_t i = search.left; i < search.found; i++)
 		mender->keys[i] = vl_walk_key(mender->distances[i], mender->found[i]);
-	vl_hnsw_sort(mender->keys, search.found);
-	count = vl_hnsw_choose(codes, mender->keys, search.found, max, mender->kept, mender->found);
-	for (uint32_t i = 0; i < max; i++)
-		vl_put32(links + 4 * i, i < count ? mender->found[i] : VL_HNSW_NONE);
+	vl_hnsw_sort(mender->keys + search.left, search.found - search.left);
+	/* Those that are left are the first of found already, and stay there. */
+	count = vl_hnsw_choose(codes, mender->keys + search.left, search.found - search.left, max, mender->kept,
+			       mender->found, search.left);
+	/* Rows that few lead to any more are found again only where lists are longer than the heuristic wants them. */
+	for (uint32_t i = search.left; i < search.found && count < max * FILL / 4; i++) {
+		uint32_t candidate = vl_walk_row(mender->keys[i]);
+		bool is_new = true;
+
+		for (uint32_t j = search.left; j < count; j++)
+			is_new &= mender->found[j] != candidate;
+		if (is_new)
+			mender->found[count++] = candidate;
+	}
+	for (uint32_t i = 0; i < count; i++)
+		vl_put32(links + 4 * i, mender->found[i]);
 }
 
 static void mend_rows(void *argument, size_t index)

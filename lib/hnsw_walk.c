@@ -5,6 +5,7 @@ enum {
 	LINE = 64,
 	LOG_MAX = 65536, /* rows remembered to be forgotten one by one; with more all bits are cleared */
 	OVERFETCH = 8,	 /* with rejected ones a pool holds this times ef */
+	RARE = 16,	 /* where one row in so many is allowed, or fewer, two hops cost less than walking through */
 	TWO_HOPS = 3	 /* a batch over two hops is cut at this times m for each one expanded */
 };
 
@@ -249,7 +250,7 @@ void vl_walk_blank(struct vl_walk *walk, const struct vl_hnsw *graph, const stru
 	walk->query = query;
 	walk->allowed = allowed;
 	walk->effort = *effort;
-	walk->two_hops = allowed != NULL && effort->matches != 0 && effort->matches < graph->count / 4;
+	walk->two_hops = allowed != NULL && effort->matches != 0 && effort->matches < graph->count / RARE;
 	walk->pool_max = allowed == NULL || walk->two_hops ? effort->ef : effort->ef * OVERFETCH;
 	walk->pool_count = walk->accepted = walk->next = 0;
 	walk->limit = UINT64_MAX;

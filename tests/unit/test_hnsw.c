@@ -562,6 +562,7 @@ static void test_repair(void)
 	printf("# recall %u/1000, built anew %u/1000\n", repaired, anew);
 	check(repaired + 5 >= anew && wrong == 0, "it finds what a graph built anew finds, within half a point");
 	before = digest(&graph);
+	check_u64(before, UINT64_C(0xaa8436fc4c0c51f6), "the golden repaired graph");
 	vl_hnsw_free(&graph);
 	check(vl_hnsw_repair(&shared, &kept, renumbered, &workers, NULL) == VALORI_OK && digest(&shared) == before,
 	      "several threads repair alike");
