@@ -20,8 +20,9 @@ struct serve_config {
 	const char *log, *snapshot, *archive, *bind, *admin_bind, *token, *cors_origin;
 	uint32_t dim, threads, connections;
 	uint64_t records_max, nodes_max, edges_max, body_max, snapshot_interval;
-	enum serve_index { SERVE_AUTO, SERVE_BRUTE, SERVE_HNSW, SERVE_IVF } index;
+	valori_index_kind index; /* VALORI_INDEX_LOGGED: nobody said */
 	valori_sync sync;
+	char cors_headers[256];
 	bool insecure, log_json, health_check, is_loopback;
 };
 /* Options and environment. A wrong, unparsable or contradictory value ends the program: TOOL_USAGE. */
@@ -34,6 +35,13 @@ struct histogram {
 };
 void histogram_add(struct histogram *histogram, uint64_t ns);
 
+enum { PASTS = 4 }; /* moments that are kept open */
+struct pasts {
+	pthread_mutex_t mutex;
+	struct past *kept; /* [mutex] PASTS */
+	uint64_t clock;	   /* [mutex] */
+};
+
 struct node {
 	struct serve_config config;
 	valori *store;
@@ -45,12 +53,14 @@ struct node {
 	pthread_rwlock_t swap;
 	const char *restored_from; /* a snapshot to open instead of config.snapshot, when there is no log */
 	atomic_ullong nodes_reserved, edges_reserved; /* by requests that are about to make them */
+	struct pasts *pasts;
 	uint64_t began_ns;
 	char persistence[16]; /* "event_log", "snapshot", "none" */
 	char read_only[256];  /* why nothing is written, or "" */
 	char fault[256];      /* [faults] what went wrong with a write, or "" */
 	pthread_mutex_t faults;
 	atomic_bool has_fault;
+	atomic_uint index; /* a valori_index_kind: what is in use */
 	struct histogram request_seconds, commit_seconds, batch_seconds, replay_seconds, search_seconds;
 	atomic_ullong events_committed, proofs, requests[6] /* by status / 100 */, snapshot_size;
 };
@@ -67,11 +77,17 @@ struct exchange {
 	/* private */
 	bool has_turn, has_store;
 	valori_view *view;
+	struct past *past; /* whose view it is; NULL: the store's */
 	struct kept *kept;
 	char *reply;
 	size_t reply_size;
 	struct tool_json json;
 };
+
+/* Tells whoever started the node, if it is systemd; serve_notify.c. */
+void serve_notify(const char *state);
+/* How often it wants to hear that all is well; 0: never. */
+uint64_t serve_watchdog_ns(void);
 
 /* Opens the store that the configuration names, or makes it. valori-serve.c. */
 valori_code serve_open(struct node *node, valori_error *error);
@@ -94,6 +110,11 @@ bool exchange_enter(struct exchange *x);
 void exchange_leave(struct exchange *x);
 /* Whoever waits for the disk lets others work meanwhile. */
 void exchange_give_turn(struct exchange *x);
+/* What the page of config.cors_origin may send: an answer to its browser's question. */
+#define SERVE_PREFLIGHT                                                 \
+	"Access-Control-Allow-Methods: GET, POST, PATCH, DELETE\r\n"    \
+	"Access-Control-Allow-Headers: Authorization, Content-Type\r\n" \
+	"Access-Control-Max-Age: 600\r\n"
 /* Is the request not one that a browser sends for a page of somebody else? false: answered. serve_config.c. */
 bool serve_is_welcome(struct exchange *x);
 
@@ -101,6 +122,12 @@ bool serve_is_welcome(struct exchange *x);
 void *exchange_alloc(struct exchange *x, size_t count, size_t size);
 /* The newest version, the same for the whole exchange. NULL: answered. */
 valori_view *exchange_view(struct exchange *x);
+/* From now on the view is that of a moment; false: answered. serve_past.c. */
+bool exchange_past(struct exchange *x, const valori_when *when);
+void exchange_leave_past(struct exchange *x);
+bool serve_pasts_init(struct node *node);
+/* Nobody may be in. */
+void serve_pasts_clear(struct node *node);
 /* The same anew: behind a commit of this exchange. */
 valori_view *exchange_view_again(struct exchange *x);
 /*
@@ -135,6 +162,9 @@ void serve_commit_success(struct exchange *x, const valori_op *op);
 /* Room for so many more nodes and edges, to be given back behind the commit. false: answered with 507. */
 bool serve_reserve(struct exchange *x, uint64_t nodes, uint64_t edges);
 void serve_unreserve(struct exchange *x, uint64_t nodes, uint64_t edges);
+/* Notes which index is in use, for /health; serve_index.c. */
+void serve_note_index(struct node *node);
+
 /* The collection with a name (NULL: default; then no view is opened). false: answered with status. */
 bool serve_collection(struct exchange *x, const char *name, size_t size, int status, uint32_t *out);
 /* A score as a JSON number, exact in nine places, and raw_score as text. */
@@ -144,6 +174,8 @@ void reply_vector(struct exchange *x, struct tool_json *json, const char *name, 
 /* Metadata: JSON as it stands when it is JSON, else a string, else base64 under NAME_base64; null. */
 void reply_metadata(struct tool_json *json, const char *name, const uint8_t *bytes, size_t size);
 
+/* The bytes that member metadata of a memory is made of; NULL: there are none. */
+const uint8_t *memory_metadata(struct exchange *x, uint64_t record, size_t *out_size);
 /* Member metadata of a memory: the meta value of its name "rec:N", or else the record's own. */
 void reply_memory(struct exchange *x, struct tool_json *json, uint64_t record);
 /* Members nodes and edges: what is within depth edges of the roots, breadth first. false: answered. */
@@ -168,6 +200,8 @@ serve_route route_node_create, route_node, route_node_delete, route_nodes, route
 serve_route route_memory_upsert, route_meta_set, route_meta_get, route_consolidate, route_contradict;
 /* serve_snapshot.c */
 serve_route route_snapshot_save, route_snapshot_download, route_snapshot_upload, route_snapshot_restore;
+/* serve_index.c */
+serve_route route_index_config, route_index_rebuild;
 /* serve_proof.c */
 serve_route route_proof_state, route_proof_event_log, route_replication_state, route_timeline, route_namespace_create,
 	route_namespaces, route_namespace_drop;

@@ -22,10 +22,10 @@ static bool read_json(struct exchange *x, struct rows *out)
 	struct body_vectors vectors = {0};
 	struct body_text collection = {0};
 	const struct body_member members[] = {
-		{"batch", BODY_VECTORS, true, &vectors},	{"vectors", BODY_VECTORS, false, &vectors},
-		{"collection", BODY_TEXT, false, &collection},	{"metadata", BODY_JSONS, false, &out->metadata},
-		{"texts", BODY_TEXTS, false, &out->texts},	{"keys", BODY_TEXTS, false, &out->keys},
-		{"tags", BODY_U64S, false, &out->tags},		{"request_ids", BODY_REQUESTS, false, &out->requests},
+		{"batch", BODY_VECTORS, true, &vectors},       {"vectors", BODY_VECTORS, false, &vectors},
+		{"collection", BODY_TEXT, false, &collection}, {"metadata", BODY_JSONS, false, &out->metadata},
+		{"texts", BODY_TEXTS, false, &out->texts},     {"keys", BODY_TEXTS, false, &out->keys},
+		{"tags", BODY_U64S, false, &out->tags},	       {"request_ids", BODY_REQUESTS, false, &out->requests},
 	};
 	size_t count;
 

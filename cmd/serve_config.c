@@ -26,6 +26,7 @@ enum {
 	OPT_BODY_MAX,
 	OPT_LOG_JSON,
 	OPT_HEALTH_CHECK,
+	OPT_CORS,
 	OPT_WAL
 };
 
@@ -37,7 +38,7 @@ static const struct tool_opt opts[] = {
 	[OPT_BIND] = {'b', "bind", "ADDR", "VALORI_BIND", "listen there (127.0.0.1:3000)"},
 	[OPT_ADMIN_BIND] = {0, "admin-bind", "ADDR", "VALORI_ADMIN_BIND",
 			    "answer /health and /metrics there, too, however busy the node is"},
-	[OPT_INDEX] = {'i', "index", "KIND", "VALORI_INDEX", "brute hnsw auto (brute)"},
+	[OPT_INDEX] = {'i', "index", "KIND", "VALORI_INDEX", "brute hnsw auto (as the log says)"},
 	[OPT_RECORDS_MAX] = {0, "records-max", "N", "VALORI_MAX_RECORDS", "refuse more live records (1024)"},
 	[OPT_NODES_MAX] = {0, "nodes-max", "N", "VALORI_MAX_NODES", "refuse more graph nodes (1024)"},
 	[OPT_EDGES_MAX] = {0, "edges-max", "N", "VALORI_MAX_EDGES", "refuse more graph edges (2048)"},
@@ -51,6 +52,7 @@ static const struct tool_opt opts[] = {
 	[OPT_BODY_MAX] = {0, "body-max", "SIZE", "VALORI_BODY_MAX", "longest body of a request (32M)"},
 	[OPT_LOG_JSON] = {0, "log-json", NULL, NULL, "one JSON object per line on stderr"},
 	[OPT_HEALTH_CHECK] = {0, "health-check", NULL, NULL, "ask the node at --bind; answer 0 when it is well"},
+	[OPT_CORS] = {0, "cors-origin", "ORIGIN", "VALORI_CORS_ORIGIN", "pages of ORIGIN may ask in browsers (none)"},
 	[OPT_WAL] = {0, "wal", "FILE", "VALORI_WAL_PATH", "refused: valori-ingest -f upstream imports such a file"},
 	{0},
 };
@@ -81,13 +83,13 @@ static const char *read_token(const char *path)
 	return token;
 }
 
-static enum serve_index parse_index(const char *value)
+static valori_index_kind parse_index(const char *value)
 {
 	static const char *const names[] = {"auto", "brute", "hnsw", "ivf"};
 
 	for (int i = 0; i < 3; i++)
 		if (strcmp(value, names[i]) == 0)
-			return (enum serve_index)i;
+			return (valori_index_kind)i;
 	tool_usage("--index: %s: must be brute, hnsw or auto", value);
 }
 
@@ -115,6 +117,7 @@ static void take(struct serve_config *config, int option, const char *value)
 	case OPT_THREADS: config->threads = (uint32_t)tool_number(value, 1, 1024); break;
 	case OPT_CONNECTIONS: config->connections = (uint32_t)tool_number(value, 1, 16384); break;
 	case OPT_BODY_MAX: config->body_max = tool_size(value, 1024, (uint64_t)1 << 32); break;
+	case OPT_CORS: config->cors_origin = value; break;
 	case OPT_LOG_JSON: config->log_json = true; break;
 	case OPT_HEALTH_CHECK: config->health_check = true; break;
 	default: /* OPT_WAL */
@@ -129,6 +132,47 @@ static bool is_loopback(const char *bind)
 	return strncmp(bind, "127.", 4) == 0 || strncmp(bind, "localhost:", 10) == 0;
 }
 
+/* Variables of earlier versions and of the Rust system: they mean something here, or are refused with a sentence. */
+static void take_environment(struct serve_config *config)
+{
+	static const char *const later[] = {"VALORI_FOLLOWER_OF", "VALORI_LEADER_URL", "VALORI_CLUSTER_MEMBERS"};
+	static char bind[32];
+	const char *port = getenv("VALORI_HTTP_PORT"), *mode = getenv("VALORI_REPLICATION_MODE");
+	const char *level = getenv("VALORI_LOG"), *quant = getenv("VALORI_QUANT"), *format = getenv("VALORI_FORMAT");
+	const char *word;
+	uint64_t number;
+
+	if (port != NULL) {
+		if (!tool_parse_u64(port, &number) || number > 65535)
+			tool_usage("VALORI_HTTP_PORT: %s: must be 0 to 65535", port);
+		snprintf(bind, sizeof(bind), "127.0.0.1:%u", (unsigned)number);
+		if (config->bind != NULL && strcmp(strrchr(config->bind, ':') != NULL ? strrchr(config->bind, ':') : "",
+						   strchr(bind, ':')) != 0)
+			tool_usage("VALORI_HTTP_PORT: %s: --bind says %s: say it once", port, config->bind);
+		if (config->bind == NULL)
+			config->bind = bind;
+	}
+	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
+		if (getenv(later[i]) != NULL)
+			tool_usage("%s: %s: this version does not replicate", later[i], getenv(later[i]));
+	if (mode != NULL && strcmp(mode, "leader") != 0 && strcmp(mode, "none") != 0)
+		tool_usage("VALORI_REPLICATION_MODE: %s: this version does not replicate: want leader", mode);
+	if (quant != NULL && strcmp(quant, "none") != 0)
+		tool_usage("VALORI_QUANT: %s: want none: codes of vectors are made where they help", quant);
+	if (format != NULL && strcmp(format, "q16.16") != 0)
+		tool_usage("VALORI_FORMAT: %s: want q16.16", format);
+	if (level == NULL)
+		level = getenv("RUST_LOG");
+	if (level == NULL || tool_quiet || tool_verbose)
+		return;
+	/* "crate=debug,other=info": the last word counts. */
+	word = level + strlen(level);
+	while (word > level && word[-1] != '=' && word[-1] != ',')
+		word--;
+	tool_verbose = strcmp(word, "debug") == 0 || strcmp(word, "trace") == 0;
+	tool_quiet = strcmp(word, "error") == 0 || strcmp(word, "off") == 0;
+}
+
 void serve_configure(int argc, char **argv, struct serve_config *out)
 {
 	long processors = sysconf(_SC_NPROCESSORS_ONLN);
@@ -136,24 +180,33 @@ void serve_configure(int argc, char **argv, struct serve_config *out)
 	int option;
 
 	*out = (struct serve_config){
-		.bind = "127.0.0.1:3000",
 		.records_max = 1024,
 		.nodes_max = 1024,
 		.edges_max = 2048,
 		.body_max = 32 << 20,
 		.connections = 2304,
 		.threads = processors > 0 ? 2 * (uint32_t)processors : 2,
-		.index = SERVE_BRUTE,
+		.index = VALORI_INDEX_LOGGED,
 		.token = getenv("VALORI_AUTH_TOKEN"),
 	};
 	while ((option = tool_next(argc, argv, &value)) != -1)
 		take(out, option, value);
+	take_environment(out);
+	if (out->bind == NULL)
+		out->bind = "127.0.0.1:3000";
 	if (optind < argc)
 		tool_usage("%s: valori-serve takes no operands", argv[optind]);
 	if (out->token != NULL && out->token[0] == 0)
 		tool_usage("VALORI_AUTH_TOKEN: is empty: unset it, or give a token");
 	if (out->snapshot_interval > 0 && out->snapshot == NULL && out->log == NULL)
 		tool_usage("--snapshot-interval: needs -s or -l: there is nowhere to write the snapshot");
+	if (out->cors_origin != NULL && strcmp(out->cors_origin, "*") == 0 && out->token != NULL)
+		tool_usage("--cors-origin: *: every page could use the token of its reader: name one origin");
+	if (out->cors_origin != NULL && strpbrk(out->cors_origin, "\r\n") != NULL)
+		tool_usage("--cors-origin: must be one origin, such as https://example.com, or *");
+	if (out->cors_origin != NULL)
+		snprintf(out->cors_headers, sizeof(out->cors_headers),
+			 "Access-Control-Allow-Origin: %.200s\r\nVary: Origin\r\n", out->cors_origin);
 	out->is_loopback = is_loopback(out->bind);
 	if (!out->is_loopback && out->token == NULL && !out->insecure && !out->health_check)
 		tool_usage("--bind: %s: other machines can reach it: set VALORI_AUTH_TOKEN, or say --insecure-no-auth",
@@ -181,12 +234,14 @@ bool serve_is_welcome(struct exchange *x)
 
 	if (origin != NULL && strncmp(origin, "http://", 7) == 0 && host != NULL && strcmp(origin + 7, host) == 0)
 		origin = NULL; /* our own page */
-	if (origin != NULL && (config->cors_origin == NULL || (strcmp(config->cors_origin, "*") != 0 &&
-							       strcmp(config->cors_origin, origin) != 0))) {
+	if (origin != NULL && (config->cors_origin == NULL ||
+			       (strcmp(config->cors_origin, "*") != 0 && strcmp(config->cors_origin, origin) != 0))) {
 		fail_with(x, 403, "forbidden", "pages of %.100s may not ask here: VALORI_CORS_ORIGIN names who may",
 			  origin);
 		return false;
 	}
+	if (origin != NULL)
+		x->http->headers = config->cors_headers;
 	if (config->token == NULL && config->is_loopback && host != NULL && !is_own_name(host)) {
 		fail_with(x, 403, "forbidden", "host %.100s: this node listens for its own machine: ask localhost",
 			  host);

@@ -137,7 +137,8 @@ void route_nodes(struct exchange *x)
 	if (!exchange_number(x, "kind", 255, &kind) || !exchange_number(x, "offset", VALORI_NONE, &offset) ||
 	    !exchange_number(x, "limit", VALORI_NONE, &limit) ||
 	    !serve_collection(x, collection, collection != NULL ? strlen(collection) : 0, 404, &wanted) ||
-	    exchange_view(x) == NULL || valori_view_info(x->view, &info, NULL) != VALORI_OK || (json = reply_begin(x)) == NULL)
+	    exchange_view(x) == NULL || valori_view_info(x->view, &info, NULL) != VALORI_OK ||
+	    (json = reply_begin(x)) == NULL)
 		return;
 	tool_json_array(json, "nodes");
 	for (uint64_t id = 0; id < info.node_slots; id++) {

@@ -3,11 +3,11 @@
 
 #include <string.h>
 
-static const char *index_name(enum serve_index index)
+static const char *index_name(unsigned index)
 {
 	static const char *const names[] = {"Auto", "BruteForce", "Hnsw", "Ivf"};
 
-	return names[index];
+	return names[index < 4 ? index : 0];
 }
 
 /* live, slots, capacity and fill of one kind of thing; the fill in tenths of a per cent. */
@@ -54,7 +54,7 @@ void route_health(struct exchange *x)
 		tool_json_text(json, "problem", fault);
 	tool_json_text(json, "version", valori_version());
 	tool_json_u64(json, "dim", info.dim);
-	tool_json_text(json, "index", index_name(config->index));
+	tool_json_text(json, "index", index_name(atomic_load(&x->node->index)));
 	tool_json_text(json, "persistence", x->node->persistence);
 	if (info.has_log)
 		tool_json_u64(json, "event_log_height", info.height);

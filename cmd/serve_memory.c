@@ -114,21 +114,28 @@ void route_memory_upsert(struct exchange *x)
 
 /* ---- meta ---- */
 
-/* What a memory has to say: the meta value of its name, or else the record's own metadata. */
-void reply_memory(struct exchange *x, struct tool_json *json, uint64_t record)
+/* What a memory has to say: the meta value of its name, or else the record's own. */
+const uint8_t *memory_metadata(struct exchange *x, uint64_t record, size_t *out_size)
 {
 	char name[32];
 	const uint8_t *value;
-	size_t size;
 	valori_record found;
 
 	memory_id(record, name);
-	if (valori_meta_get(x->view, name, strlen(name), &value, &size, NULL) == VALORI_OK)
-		reply_metadata(json, "metadata", value, size);
-	else if (valori_record_get(x->view, record, &found, NULL) == VALORI_OK)
-		reply_metadata(json, "metadata", found.metadata, found.metadata_size);
-	else
-		tool_json_raw(json, "metadata", "null");
+	if (valori_meta_get(x->view, name, strlen(name), &value, out_size, NULL) == VALORI_OK)
+		return value;
+	if (valori_record_get(x->view, record, &found, NULL) != VALORI_OK)
+		return NULL;
+	*out_size = found.metadata_size;
+	return found.metadata;
+}
+
+void reply_memory(struct exchange *x, struct tool_json *json, uint64_t record)
+{
+	size_t size = 0;
+	const uint8_t *value = memory_metadata(x, record, &size);
+
+	reply_metadata(json, "metadata", value, size);
 }
 
 void route_meta_set(struct exchange *x)

@@ -1,6 +1,6 @@
 /*
- * serve_receipt.c - what an insert is answered with, in the form of the first version of Valori, so that its clients can
- * compute it again: a tree over the components, and a hash over the states before and after.
+ * serve_receipt.c - what an insert is answered with, in the form of the first version of Valori, so that its clients
+ * can compute it again: a tree over the components, and a hash over the states before and after.
  */
 #include "serve_body.h"
 

@@ -64,8 +64,12 @@ static const struct route routes[] = {
 	{"DELETE", "/v1/namespaces/:name", route_namespace_drop, WRITE, "Drops a collection and what it holds"},
 	{"POST", "/v1/snapshot/save", route_snapshot_save, WRITE, "Writes the snapshot"},
 	{"GET", "/v1/snapshot/download", route_snapshot_download, STREAM, "A snapshot of now"},
-	{"POST", "/v1/snapshot/upload", route_snapshot_upload, STREAM | WRITE, "Begins anew from the snapshot in the body"},
-	{"POST", "/v1/snapshot/restore", route_snapshot_restore, WRITE, "Begins anew from a snapshot that is kept here"},
+	{"POST", "/v1/snapshot/upload", route_snapshot_upload, STREAM | WRITE,
+	 "Begins anew from the snapshot in the body"},
+	{"POST", "/v1/snapshot/restore", route_snapshot_restore, WRITE,
+	 "Begins anew from a snapshot that is kept here"},
+	{"GET", "/v1/index/config", route_index_config, 0, "The index that searches use"},
+	{"POST", "/v1/index/rebuild", route_index_rebuild, WRITE, "Another index, from now on"},
 	{"GET", "/health", route_health, OPEN | LIGHT | ADMIN, "State and fill of the node"},
 	{"GET", "/metrics", route_metrics, OPEN | LIGHT | ADMIN, "Figures for Prometheus"},
 	{"GET", "/v1/version", route_version, LEGACY | LIGHT, "The version of the node, as text"},
@@ -140,6 +144,7 @@ void exchange_leave(struct exchange *x)
 {
 	valori_view_close(x->view);
 	x->view = NULL;
+	exchange_leave_past(x);
 	if (x->has_store)
 		pthread_rwlock_unlock(&x->node->swap);
 	x->has_store = false;
@@ -385,6 +390,8 @@ static void answer(struct node *node, struct http_request *request, bool is_admi
 	} else if (is_admin && (x.route == NULL || !(x.route->flags & ADMIN))) {
 		fail_with(&x, 404, "not_found", "%s: only /health and /metrics are here", request->path);
 	} else if (!serve_is_welcome(&x)) {
+	} else if (strcmp(request->method, "OPTIONS") == 0 && request->headers != NULL) {
+		http_answer(request, 204, NULL, SERVE_PREFLIGHT, NULL, 0);
 	} else if ((x.route == NULL || !(x.route->flags & OPEN)) && !is_allowed(&x)) {
 		http_error(request, 401, "WWW-Authenticate: Bearer\r\n", "unauthorized",
 			   "give the node's token: Authorization: Bearer TOKEN");

@@ -256,6 +256,7 @@ static valori_code restore(struct node *node, const char *path, valori_error *er
 			 info.dim, node->config.dim);
 		return VALORI_DIMENSION;
 	}
+	serve_pasts_clear(node);
 	restored = valori_close(node->store, error);
 	node->store = NULL;
 	if (node->config.log != NULL && restored == VALORI_OK)
@@ -264,6 +265,8 @@ static valori_code restore(struct node *node, const char *path, valori_error *er
 		node->restored_from = path;
 	code = serve_open(node, restored == VALORI_OK ? error : &(valori_error){0});
 	node->restored_from = NULL;
+	if (node->store != NULL)
+		serve_note_index(node);
 	return restored != VALORI_OK ? restored : code;
 }
 

@@ -97,25 +97,55 @@ static int health_check(const char *bind)
 
 /* ---- starting and stopping ---- */
 
+/*
+ * What cannot be written to any more without making it worse can still be read: a log whose acknowledged end is gone up
+ * to there, and with a snapshot that is damaged, and no log, nothing.
+ */
+static valori_code open_to_read(struct node *own, valori_options *options, valori_error *error)
+{
+	bool is_missing = error->code == VALORI_MISSING && error->event != VALORI_NONE;
+	bool is_snapshot_lost = own->config.log == NULL && own->config.snapshot != NULL &&
+				(error->code == VALORI_DAMAGED || error->code == VALORI_NOT_OURS);
+	valori_error ignored;
+
+	if (is_missing) {
+		options->flags = VALORI_READ;
+		options->at = (valori_when){.kind = VALORI_WHEN_HEIGHT, .value = error->event};
+	} else if (is_snapshot_lost) {
+		options->snapshot = NULL;
+		options->dim = own->config.dim != 0 ? own->config.dim : DIM;
+	}
+	if ((!is_missing && !is_snapshot_lost) || valori_open(options, &own->store, &ignored) != VALORI_OK)
+		return (valori_code)error->code;
+	snprintf(own->read_only, sizeof(own->read_only), "%.200s", error->message);
+	return VALORI_OK;
+}
+
 valori_code serve_open(struct node *own, valori_error *error)
 {
 	const struct serve_config *config = &own->config;
 	valori_options options = VALORI_OPTIONS_INIT;
 	valori_code code;
 
-	options.flags = VALORI_WRITE | VALORI_CREATE;
+	options.flags = VALORI_WRITE | VALORI_CREATE | VALORI_INDEX;
 	options.log = config->log;
 	options.snapshot = own->restored_from != NULL ? own->restored_from : config->snapshot;
 	options.archive = config->archive;
 	options.sync = config->sync;
 	options.records_max = config->records_max;
 	options.dim = config->dim;
+	options.index = config->index;
 	code = valori_open(&options, &own->store, error);
+	if (code == VALORI_NOT_FOUND && config->log == NULL) {
+		options.snapshot = NULL; /* there is none yet */
+		options.dim = config->dim != 0 ? config->dim : DIM;
+		code = valori_open(&options, &own->store, error);
+	}
 	if (code == VALORI_INVALID && config->dim == 0) {
 		options.dim = DIM; /* there is no store yet */
 		code = valori_open(&options, &own->store, error);
 	}
-	return code;
+	return code == VALORI_OK ? code : open_to_read(own, &options, error);
 }
 
 static int open_store(void)
@@ -130,6 +160,7 @@ static int open_store(void)
 	if (valori_get_info(node.store, &info, &error) != VALORI_OK)
 		return tool_fail(&error);
 	config->dim = info.dim;
+	serve_note_index(&node);
 	histogram_add(&node.replay_seconds, http_now_ns() - began);
 	snprintf(node.persistence, sizeof(node.persistence), "%s",
 		 info.has_log		    ? "event_log"
@@ -137,6 +168,8 @@ static int open_store(void)
 					    : "none");
 	if (info.notes[0] != 0)
 		tool_warn("%s", info.notes);
+	if (node.read_only[0] != 0)
+		tool_warn("only reading: %s", node.read_only);
 	return TOOL_OK;
 }
 
@@ -167,25 +200,49 @@ static int start(void)
 	}
 	printf("listening on %.*s:%u\n", (int)strcspn(node.config.bind, ":"), node.config.bind, http_port(node.server));
 	fflush(stdout);
+	serve_notify("READY=1");
 	return TOOL_OK;
 }
 
-/* Waits for the signal to stop, and writes the snapshot as often as it is due. */
-static void run(const sigset_t *ends)
+static void save_in_time(void)
 {
-	uint64_t interval = node.config.snapshot_interval;
-	struct timespec pause = {.tv_sec = (time_t)interval};
 	valori_snapshot_info info;
 	valori_error error;
 
-	while (sigtimedwait(ends, NULL, interval > 0 ? &pause : NULL) < 0) {
-		if (errno != EAGAIN)
-			continue;
-		pthread_rwlock_rdlock(&node.swap);
-		if (node.store != NULL && serve_save(&node, NULL, &info, &error) != VALORI_OK)
-			say("snapshot", error.message);
-		pthread_rwlock_unlock(&node.swap);
+	pthread_rwlock_rdlock(&node.swap);
+	if (node.store != NULL && node.read_only[0] == 0 && serve_save(&node, NULL, &info, &error) != VALORI_OK)
+		say("snapshot", error.message);
+	pthread_rwlock_unlock(&node.swap);
+}
+
+/* Waits for the signal to stop, writes the snapshot as often as it is due, tells the supervisor that all is well. */
+static void run(const sigset_t *ends)
+{
+	uint64_t interval = node.config.snapshot_interval * 1000000000, watch = serve_watchdog_ns();
+	uint64_t now = http_now_ns(), snapshot_due = interval > 0 ? now + interval : UINT64_MAX;
+	uint64_t watch_due = watch > 0 ? now : UINT64_MAX;
+
+	for (;;) {
+		uint64_t due = snapshot_due < watch_due ? snapshot_due : watch_due, wait;
+		struct timespec pause;
+
+		now = http_now_ns();
+		wait = due > now ? due - now : 0;
+		pause.tv_sec = (time_t)(wait / 1000000000);
+		pause.tv_nsec = (long)(wait % 1000000000);
+		if (sigtimedwait(ends, NULL, due != UINT64_MAX ? &pause : NULL) >= 0)
+			break;
+		now = http_now_ns();
+		if (now >= watch_due) {
+			serve_notify("WATCHDOG=1");
+			watch_due = now + watch;
+		}
+		if (now >= snapshot_due) {
+			save_in_time();
+			snapshot_due = http_now_ns() + interval;
+		}
 	}
+	serve_notify("STOPPING=1");
 }
 
 static int stop(int status)
@@ -195,9 +252,10 @@ static int stop(int status)
 
 	http_stop(node.server);
 	http_stop(node.admin);
-	if (node.server != NULL && node.store != NULL && node.config.snapshot != NULL &&
+	if (node.server != NULL && node.store != NULL && node.config.snapshot != NULL && node.read_only[0] == 0 &&
 	    serve_save(&node, NULL, &info, &error) != VALORI_OK)
 		status = tool_fail(&error);
+	serve_pasts_clear(&node);
 	if (valori_close(node.store, &error) != VALORI_OK && status == TOOL_OK)
 		status = tool_fail(&error);
 	return status;
@@ -227,6 +285,7 @@ int main(int argc, char **argv)
 	if (sodium_init() < 0)
 		return tool_trouble(TOOL_SYSTEM, "libsodium does not start");
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* too large a file is a write that fails, like any other */
 	/* Before any thread: all of them leave these signals to this one. */
 	sigemptyset(&ends);
 	sigaddset(&ends, SIGINT);
@@ -236,6 +295,8 @@ int main(int argc, char **argv)
 	pthread_mutex_init(&node.snapshots, NULL);
 	pthread_mutex_init(&node.faults, NULL);
 	init_swap();
+	if (!serve_pasts_init(&node))
+		return tool_trouble(TOOL_SYSTEM, "out of memory");
 	if (node.config.token != NULL)
 		crypto_generichash(node.token_digest, sizeof(node.token_digest),
 				   (const unsigned char *)node.config.token, strlen(node.config.token), NULL, 0);

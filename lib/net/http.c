@@ -174,9 +174,10 @@ static size_t format_head(struct http_request *request, int status, const char *
 	strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &tm));
 	used = snprintf(
 		out, size,
-		"HTTP/1.1 %d %s\r\nDate: %s\r\n%s%s%s%s%sX-Content-Type-Options: nosniff\r\nConnection: %s\r\n\r\n",
+		"HTTP/1.1 %d %s\r\nDate: %s\r\n%s%s%s%s%s%sX-Content-Type-Options: nosniff\r\nConnection: %s\r\n\r\n",
 		status, status_text(status), date, type != NULL ? "Content-Type: " : "", type != NULL ? type : "",
-		type != NULL ? "\r\n" : "", headers != NULL ? headers : "", length,
+		type != NULL ? "\r\n" : "", headers != NULL ? headers : "",
+		request->headers != NULL ? request->headers : "", length,
 		keeps_alive(request) ? "keep-alive" : "close");
 	return used < 0 || (size_t)used >= size ? 0 : (size_t)used;
 }

@@ -29,7 +29,8 @@ struct http_request {
 	const char *peer;   /* the client's address */
 	char *body;	    /* after http_body; a NUL behind it */
 	size_t body_size;
-	int status; /* of the answer; 0: not answered yet */
+	int status;	     /* of the answer; 0: not answered yet */
+	const char *headers; /* whole lines for whatever the answer is, or NULL; borrowed */
 	/* private to http.c from here on */
 	void *connection;
 	struct http_server *server;

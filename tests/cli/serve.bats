@@ -300,3 +300,163 @@ load serve
 	[ "$status" = 1 ]
 	[ "$(grep -c '^# TYPE' metrics)" = "$(grep '^# TYPE' metrics | sort -u | wc -l)" ]
 }
+
+@test "what the node cannot do is refused with a sentence, and older names mean what they meant" {
+	for setting in VALORI_FOLLOWER_OF=http://a VALORI_REPLICATION_MODE=follower VALORI_LEADER_URL=http://a \
+		VALORI_CLUSTER_MEMBERS=a VALORI_QUANT=product VALORI_FORMAT=f32 VALORI_HTTP_PORT=70000 VALORI_WAL_PATH=w; do
+		run env "$setting" valori-serve -b 127.0.0.1:0
+		[ "$status" = 2 ]
+		[[ $output == *"${setting%%=*}"* ]]
+	done
+	VALORI_AUTH_TOKEN=x run valori-serve -b 127.0.0.1:0 --cors-origin='*'
+	[ "$status" = 2 ]
+	VALORI_HTTP_PORT=0 RUST_LOG=valori_node=info,tower_http=debug valori-serve >node.out 2>node.err 3>&- &
+	NODE=$!
+	until grep -q '^listening on 127.0.0.1:' node.out; do sleep 0.1; kill -0 "$NODE"; done
+	URL=http://$(sed -n 's/^listening on //p' node.out)
+	ask GET /health
+	stop_node
+	grep -q 'request: 127.0.0.1 GET /health 200' node.err
+}
+
+@test "a page whose origin is named may ask" {
+	node -d 2 --cors-origin=https://example.com
+	[ "$(curl -s -D head -o answer -w '%{http_code}' -H 'Origin: https://example.com' "$URL/health")" = 200 ]
+	grep -qi '^Access-Control-Allow-Origin: https://example.com' head
+	[ "$(curl -s -D head -o answer -w '%{http_code}' -X OPTIONS -H 'Origin: https://example.com' \
+		-H 'Access-Control-Request-Method: POST' "$URL/v1/search")" = 204 ]
+	grep -qi '^Access-Control-Allow-Methods: .*POST' head
+	[ "$(curl -s -o answer -w '%{http_code}' -H 'Origin: https://example.org' "$URL/health")" = 403 ]
+}
+
+@test "the supervisor hears that the node is ready, well and stopping" {
+	command -v perl >/dev/null || skip "perl is not installed"
+	perl -MIO::Socket::UNIX -e '$s = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => "notify") or die;
+		$SIG{ALRM} = sub { exit 1 }; alarm 20; $| = 1;
+		while ($s->recv($m, 100) || 1) { print "$m\n"; exit if $m =~ /STOPPING/ }' >told 3>&- &
+	until [ -S notify ]; do sleep 0.1; done
+	NOTIFY_SOCKET=$PWD/notify WATCHDOG_USEC=200000 node -d 2
+	sleep 0.6
+	stop_node
+	wait %1
+	[ "$(sed -n 1p told)" = READY=1 ]
+	[ "$(grep -c WATCHDOG=1 told)" -ge 2 ]
+	[ "$(tail -n 1 told)" = STOPPING=1 ]
+}
+
+@test "a log without its acknowledged end is served up to there, and only read" {
+	node -l db -d 2
+	for i in 1 2 3; do ask POST /v1/records "{\"values\":[$i,0]}"; done
+	kill -9 "$NODE"
+	wait "$NODE" || true
+	truncate -s -8 db/events.log
+	cp -r db before
+	node -l db
+	ask GET /health
+	[ "$(jq -c '[.status,.records.live]' answer)" = '["degraded",2]' ]
+	[[ $(jq -r .problem answer) == *acknowledged* ]]
+	[ "$(ask POST /v1/search '{"query":[0,0]}' | jq -c '[.results[].id]')" = '[0,1]' ]
+	ask POST /v1/records '{"values":[1,2]}'
+	[ "$(code)" = 503 ]
+	stop_node
+	diff -r -x events.lock db before
+}
+
+@test "with a damaged snapshot and no log the node is up, empty, and leaves the file alone" {
+	node -d 2 -s s.val
+	ask POST /v1/records '{"values":[1,2]}'
+	stop_node
+	[ -s s.val ]
+	head -c 5000 s.val >half
+	cp half s.val
+	node -d 2 -s s.val
+	[ "$(ask GET /health | jq -c '[.status,.records.live]')" = '["degraded",0]' ]
+	ask POST /v1/records '{"values":[1,2]}'
+	[ "$(code)" = 503 ]
+	stop_node
+	cmp s.val half
+}
+
+@test "more records than allowed are served; limits hold over restarts" {
+	node -l db -d 2 --records-max=5
+	ask POST /v1/vectors/batch-insert '{"batch":[[0,0],[1,0],[2,0],[3,0]]}'
+	stop_node
+	node -l db --records-max=2
+	[ "$(ask GET /health | jq -r .status)" = full ]
+	ask POST /v1/records '{"values":[1,2]}'
+	[ "$(code)" = 507 ]
+	[ "$(ask POST /v1/search '{"query":[0,0]}' | jq '.results|length')" = 4 ]
+}
+
+@test "after a failed write reads go on, and writes say what to do" {
+	grep -q '^SANITIZED = no' "$BUILD/config.mak" || skip "a sanitizer wants to be loaded first itself"
+	command -v prlimit >/dev/null || skip "prlimit is not installed"
+	node -l db -d 2
+	ask POST /v1/records '{"values":[1,2]}'
+	prlimit --pid "$NODE" --fsize=4096
+	ask POST /v1/records '{"values":[1,3]}'
+	[ "$(code)" = 500 ] || [ "$(code)" = 503 ]
+	ask GET /health
+	[ "$(jq -r .status answer)" = degraded ]
+	[ "$(ask POST /v1/search '{"query":[0,0]}' | jq '.results|length')" = 1 ]
+}
+
+@test "the index is told, and changed" {
+	node -l db -d 2
+	[ "$(ask GET /v1/index/config | jq -r .index_type)" = auto ]
+	[ "$(ask POST /v1/index/rebuild '{"index":"hnsw"}' | jq -c '[.ok,.index]')" = '[true,"hnsw"]' ]
+	[ "$(ask GET /health | jq -r .index)" = Hnsw ]
+	ask POST /v1/index/rebuild '{"index":"bq"}'
+	[ "$(code)" = 400 ]
+	stop_node
+	node -l db
+	[ "$(ask GET /v1/index/config | jq -r .index_type)" = hnsw ]
+	stop_node
+	node -l db --index=brute
+	[ "$(ask GET /health | jq -r .index)" = BruteForce ]
+	ask POST /v1/index/rebuild '{"index":"hnsw"}'
+	[ "$(code)" = 409 ]
+}
+
+@test "a search of the past gives what it gave then" {
+	node -l db -d 2
+	ask POST /v1/records '{"values":[0,0]}'
+	ask GET /v1/proof/state
+	root=$(jq -r .final_state_hash answer)
+	sleep 0.1
+	then=$(date -u +%Y-%m-%dT%H:%M:%S.%NZ)
+	sleep 0.1
+	ask POST /v1/vectors/batch-insert '{"batch":[[1,0],[2,0]]}'
+	ask POST /v1/soft-delete '{"id":0}'
+	[ "$(ask POST /v1/search '{"query":[0,0]}' | jq -c '[[.results[].id],.as_of_state_hash]')" = '[[1,2],null]' ]
+	for i in 1 2; do
+		[ "$(ask POST /v1/search "{\"query\":[0,0],\"as_of\":\"$then\"}" | jq -c '[.results[].id]')" = '[0]' ]
+		[ "$(jq -r .as_of_state_hash answer)" = "$root" ]
+		[ "$(jq .as_of_log_index answer)" = 0 ]
+	done
+	[ "$(ask POST /v1/search '{"query":[0,0],"as_of_log_index":2}' | jq -c '[.results[].id]')" = '[0,1,2]' ]
+	[ "$(ask POST /v1/memory/search '{"query_vector":[0,0],"as_of_log_index":0}' | jq -c '[.results[].record_id]')" = '[0]' ]
+	ask POST /v1/search '{"query":[0,0],"as_of_log_index":99}'
+	[ "$(code)" = 404 ]
+	ask POST /v1/search '{"query":[0,0],"as_of":"then"}'
+	[ "$(code)" = 400 ]
+	now='"as_of":"2999-01-01T00:00:00Z"'
+	[ "$(ask POST /v1/search "{\"query\":[0,0],$now}" | jq -c '[.results[].id]')" = '[1,2]' ]
+	ask POST /v1/records '{"values":[3,0]}'
+	[ "$(ask POST /v1/search "{\"query\":[0,0],$now}" | jq -c '[.results[].id]')" = '[1,2,3]' ]
+}
+
+@test "a filter by metadata finds the k nearest that it lets pass" {
+	node -d 1 --records-max=500
+	jq -nc '{batch:[range(200)|[.]],metadata:[range(200)|{n:.,even:(.%2==0),s:"é\(.%50)"}]}' >body
+	ask POST /v1/vectors/batch-insert @body
+	search() { ask POST /v1/search "{\"query\":[0],\"k\":3,\"metadata_filter\":$1}" | jq -c '[.results[].id]'; }
+	[ "$(search '{"even":false}')" = '[1,3,5]' ]
+	[ "$(search '{"s":"\u00e949"}')" = '[49,99,149]' ]
+	[ "$(search '{"s":"é49","even":true}')" = '[]' ]
+	[ "$(search '{"n":199}')" = '[199]' ]
+	[ "$(search null)" = '[0,1,2]' ]
+	ask POST /v1/search '{"query":[0],"metadata_filter":[1]}'
+	[ "$(code)" = 400 ]
+	[ "$(ask POST /v1/search '{"query":[0],"k":2,"exact":true,"ef":10}' | jq -c '[.results[].id]')" = '[0,1]' ]
+}
