@@ -62,9 +62,30 @@ struct work {
 	valori_when at;
 };
 
+/* The index that lies in the file; size stays 0 when there is none. */
+static valori_index_info index_of(const char *path)
+{
+	valori_options options = VALORI_OPTIONS_INIT;
+	valori_index_info info = {.size = sizeof info};
+	valori_view *view = NULL;
+	valori *store;
+
+	options.flags = VALORI_INDEX_SAVED;
+	options.snapshot = path;
+	if (valori_open(&options, &store, NULL) != VALORI_OK)
+		return (valori_index_info){0};
+	if (valori_view_open(store, &view, NULL) != VALORI_OK || valori_view_index(view, &info, NULL) != VALORI_OK)
+		info.size = 0;
+	valori_view_close(view);
+	valori_close(store, NULL);
+	return info;
+}
+
 static void print_info(const char *path, const valori_snapshot_info *info)
 {
-	char time[32], log_id[65], root[65], history[96];
+	static const char *const kinds[] = {"auto", "brute", "hnsw"};
+	char time[32], log_id[65], root[65], history[96], digest[65];
+	const valori_index_info index = index_of(path);
 	const struct tool_fact facts[] = {
 		{"snapshot", path, 0},
 		{"height", NULL, info->height},
@@ -81,13 +102,21 @@ static void print_info(const char *path, const valori_snapshot_info *info)
 		{"log_id", log_id, 0},
 		{"state_root", root, 0},
 		{"history", history, 0},
+		{"index", index.kind < 3 ? kinds[index.kind] : "", 0},
+		{"index_graph", index.has_graph ? "yes" : "no", 0},
+		{"index_since", NULL, index.since},
+		{"index_boundary", NULL, index.boundary},
+		{"index_rows", NULL, index.rows},
+		{"index_digest", digest, 0},
 	};
+	const size_t of_index = 6;
 
 	tool_time(info->time_ms, time);
 	valori_hash_format(&info->log_id, log_id);
 	valori_hash_format(&info->state_root, root);
 	tool_history(info->commits, &info->tree_root, history);
-	tool_print_facts(stdout, facts, sizeof facts / sizeof *facts);
+	valori_hash_format(&index.digest, digest);
+	tool_print_facts(stdout, facts, sizeof facts / sizeof *facts - (index.size != 0 ? 0 : of_index));
 }
 
 static int look(const struct work *work)

@@ -157,6 +157,13 @@ static valori_code prove_some(const struct vl_version *version, const valori_hit
 	struct vl_record records[PROVEN];
 	uint8_t hashes[PROVEN][VL_HASH_SIZE], leaf[VL_LEAF_MAX];
 
+	for (size_t i = 0; i < count; i++)
+		if (hits[i].id < state->records.places.count && hits[i].id < leaves->count) {
+			__builtin_prefetch(vl_array_get(&state->records.places, hits[i].id));
+			__builtin_prefetch(vl_array_get(&state->records.digests, hits[i].id));
+			__builtin_prefetch(vl_array_get(&state->records.digests, hits[i].id) + 64);
+			__builtin_prefetch(vl_array_get(leaves, hits[i].id));
+		}
 	for (size_t i = 0; i < count; i++) {
 		if (!vl_record_get(state, hits[i].id, &records[i]) || vl_state_vector(state, hits[i].id) == NULL)
 			return wrong_hit(hits[i].id, "is not there", error);

@@ -32,7 +32,10 @@ enum {
 	DEFAULT_EF_CONSTRUCTION = 100,
 	DEFAULT_WIDTH = 4,
 	DEFAULT_SLACK = 1100,
-	DEFAULT_EF = 128
+	DEFAULT_EF = 128,
+
+	FETCHED = 20, /* rows whose vectors are asked for before they are needed: as many as are compared */
+	FETCHED_LINES = 8 /* of each */
 };
 
 static valori_code no_memory(valori_error *error)
@@ -405,6 +408,26 @@ static bool can_answer(const struct vl_index *index, const struct vl_state *stat
 	return index->codes.count > 0 && is_collection_live(state, filter->collection);
 }
 
+/* Records and vectors are wherever they are: those of the first rows come while others are looked at. */
+static void fetch_ahead(const struct vl_index *index, const struct vl_state *state, const uint64_t *rows, size_t count)
+{
+	const struct vl_records *records = &state->records;
+	uint32_t ids[FETCHED];
+
+	if (count > FETCHED)
+		count = FETCHED;
+	for (size_t i = 0; i < count; i++)
+		ids[i] = vl_codes_id(&index->codes, (uint32_t)rows[i]);
+	for (size_t i = 0; i < count; i++)
+		if (ids[i] < records->records.count) {
+			const uint8_t *vector = vl_array_get(&records->vectors, ids[i]);
+
+			__builtin_prefetch(vl_array_get(&records->records, ids[i]));
+			for (uint32_t line = 0; line < FETCHED_LINES && line * 16 < state->dim; line++)
+				__builtin_prefetch(vector + (size_t)line * 64);
+		}
+}
+
 valori_code vl_index_search(const struct vl_index *index, const struct vl_state *state,
 			    struct vl_index_scratch *scratch, const uint8_t *queries, size_t count, size_t k,
 			    const struct vl_hnsw_effort *effort, const struct vl_filter *filter, const uint64_t *allowed, valori_hit *heaps, size_t *hits,
@@ -444,6 +467,7 @@ valori_code vl_index_search(const struct vl_index *index, const struct vl_state 
 			const uint64_t *rows = found + q * effort->ef;
 			uint64_t bound = 0;
 
+			fetch_ahead(index, state, rows, founds[q] < k + 6 ? founds[q] : k + 6);
 			answer.k = k;
 			answer.heap = heaps + (first + q) * k;
 			answer.hits = &hits[first + q];

@@ -49,6 +49,12 @@ said() { sed -n '1s/.*[ ,]'"$1"' \([^,]*\).*/\1/p' "$2"; }
 	valori-snapshot -q -l s --threads 2
 	valori-snapshot -q -l s -o one.val
 	cmp s/snapshot.val one.val
+	valori-snapshot --info -s s/snapshot.val >info
+	[ "$(sed -n 's/^index_boundary\t//p' info)" = "$(said boundary why)" ]
+	grep -qE '^index_digest	[0-9a-f]{64}$' info
+	valori-replay -o - s | valori-ingest -q -l copy -f log - >ids
+	valori-snapshot -q -l copy
+	valori-snapshot --info -s copy/snapshot.val | grep ^index | diff - <(grep ^index info)
 	valori-search -s s/snapshot.val -k 5 queries | cmp log -
 	valori-search -l s/events.log -k 5 --threads 3 queries | cmp log -
 	for cpu in portable sse4 avx2; do
