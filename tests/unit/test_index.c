@@ -6,6 +6,7 @@
 #include "engine.h"
 #include "host.h"
 #include "index.h"
+#include "memory.h"
 #include "stores.h"
 
 enum { DIM = 12, QUERIES = 20, K_MAX = 64 };
@@ -540,6 +541,107 @@ static void test_all_equal(void)
 	stores_remove(directory);
 }
 
+/* The least and the largest dimension: a scan of codes gives what a scan of vectors gives. */
+static void test_dimension(uint32_t dim, unsigned records)
+{
+	valori_options options = VALORI_OPTIONS_INIT;
+	valori_search_options searching = VALORI_SEARCH_INIT;
+	valori_explanation explanation;
+	int32_t *vector = malloc((size_t)dim * sizeof(*vector));
+	valori_hit coded[10], plain[10];
+	size_t coded_count, plain_count;
+	uint64_t seed = 3;
+	valori *stores[2];
+	unsigned wrong = 0;
+	valori_batch *batch;
+	valori_view *view;
+
+	options.dim = dim;
+	for (unsigned i = 0; i < 2; i++) {
+		options.flags = VALORI_REHEARSE | (i == 0 ? VALORI_INDEX : 0);
+		wrong += valori_open(&options, &stores[i], NULL) != VALORI_OK;
+	}
+	valori_batch_new(dim, &batch, NULL);
+	for (unsigned n = 0; n < records; n++) {
+		const valori_op op = {
+			.kind = VALORI_OP_INSERT, .vector_kind = VALORI_Q16, .dim = dim, .vector = vector};
+
+		for (uint32_t d = 0; d < dim; d++)
+			vector[d] = (int32_t)(check_random(&seed) % 5000000) - 2500000;
+		valori_batch_clear(batch);
+		wrong += valori_batch_add(batch, &op, NULL) != VALORI_OK;
+		for (unsigned i = 0; i < 2; i++)
+			wrong += valori_commit(stores[i], batch, NULL, NULL, NULL) != VALORI_OK;
+	}
+	valori_batch_free(batch);
+	searching.explanation = &explanation;
+	valori_view_open(stores[1], &view, NULL);
+	wrong += valori_search(view, vector, 1, &searching, plain, &plain_count, NULL) != VALORI_OK;
+	valori_view_close(view);
+	valori_view_open(stores[0], &view, NULL);
+	wrong += valori_view_settle(view, NULL) != VALORI_OK;
+	wrong += valori_search(view, vector, 1, &searching, coded, &coded_count, NULL) != VALORI_OK;
+	valori_view_close(view);
+	check(wrong == 0 && explanation.plan == VALORI_PLAN_CODES && explanation.rows > 0 &&
+		      plain_count == coded_count && coded[0].score == 0 &&
+		      memcmp(plain, coded, plain_count * sizeof(*plain)) == 0,
+	      "dimension %u: codes give what vectors give", dim);
+	for (unsigned i = 0; i < 2; i++)
+		valori_close(stores[i], NULL);
+	free(vector);
+}
+
+/* Memory that ends somewhere while an index is built, carried on or searched. */
+static void test_memory(void)
+{
+	static struct memory memory;
+	static struct answers found, right;
+	char directory[256];
+	int32_t queries[QUERIES * DIM];
+	valori_search_options searching = VALORI_SEARCH_INIT;
+	uint64_t seed = 41, calls = 1;
+	unsigned refused = 0, leaks = 0, other = 0, differences = 0, rounds = 0;
+	valori_options options;
+	valori *store;
+
+	stores_make(directory);
+	store = open_at(directory, VALORI_WRITE | VALORI_CREATE);
+	configure(store, 1, VALORI_INDEX_HNSW);
+	fill(store, &seed, 2300, 150, 3);
+	valori_close(store, NULL);
+	draw_queries(&seed, queries);
+	options = options_of(directory, VALORI_READ | VALORI_INDEX);
+	for (uint64_t fail_at = 0; rounds < 120 && fail_at <= calls; fail_at += 1 + calls / 100, rounds++) {
+		valori_view *view = NULL;
+		valori_error error;
+		valori_code code;
+
+		memory_init(&memory, vl_cpu_kernels(NULL));
+		memory.fail_at = fail_at;
+		code = vl_engine_open(&options, &vl_os_real, &memory.env, &store, &error);
+		if (code == VALORI_OK)
+			code = valori_view_open(store, &view, &error);
+		if (code == VALORI_OK) {
+			searching.explanation = &found.explanation;
+			code = valori_search(view, queries, QUERIES, &searching, found.hits, found.counts, &error);
+			if (fail_at == 0)
+				right = found;
+			differences += code == VALORI_OK && memcmp(found.hits, right.hits, sizeof(right.hits)) != 0;
+		}
+		if (fail_at == 0)
+			calls = memory.calls;
+		refused += code == VALORI_NO_MEMORY;
+		other += code != VALORI_OK && code != VALORI_NO_MEMORY;
+		valori_view_close(view);
+		valori_close(store, NULL);
+		leaks += memory.blocks != 0 || memory.wrong != 0;
+	}
+	check(refused > 50 && other == 0, "memory that runs out is said to have run out (%u times)", refused);
+	check_u64(leaks, 0, "and what was taken is given back");
+	check_u64(differences, 0, "an answer that was given all the same is right");
+	stores_remove(directory);
+}
+
 static void test_refusals(void)
 {
 	int32_t query[DIM] = {0};
@@ -584,6 +686,9 @@ int main(void)
 	test_beside_writer();
 	test_few();
 	test_all_equal();
+	test_dimension(1, 1500);
+	test_dimension(32768, 70);
+	test_memory();
 	test_refusals();
 	return check_done();
 }
