@@ -776,7 +776,7 @@ void vl_index_digest(const struct vl_index *index, uint8_t out[VL_HASH_SIZE])
 
 static valori_code row_fault(uint32_t row, const char *fact, valori_error *error)
 {
-	return vl_fail(error, VALORI_DAMAGED, "index: row %lu: %s", (unsigned long)row, fact);
+	return vl_fail(error, VALORI_DAMAGED, "index: row %u: %s", row, fact);
 }
 
 static bool has_vector(const struct vl_state *state, uint64_t id)

@@ -19,8 +19,8 @@ static void draw_vector(uint64_t *seed, int32_t out[DIM])
 	uint64_t place = check_random(seed) % 16;
 
 	for (unsigned i = 0; i < DIM; i++)
-		out[i] = (int32_t)((place * 7919 + i * 104729) % 997 * 4096) +
-			 (int32_t)(check_random(seed) % 400000) - 200000;
+		out[i] = (int32_t)((place * 7919 + i * 104729) % 997 * 4096) + (int32_t)(check_random(seed) % 400000) -
+			 200000;
 }
 
 static valori_options options_of(const char *directory, uint32_t flags)
@@ -96,7 +96,7 @@ static unsigned fill(valori *store, uint64_t *seed, uint64_t records, unsigned m
 				valori_record_get(view, op.target.id, &record, NULL);
 				valori_view_close(view);
 				if (record.status == VALORI_LIVE)
-					op.kind = what == deletes       ? VALORI_OP_SET_TAG
+					op.kind = what == deletes   ? VALORI_OP_SET_TAG
 						  : (what & 1) != 0 ? VALORI_OP_DELETE
 								    : VALORI_OP_SOFT_DELETE;
 			}
@@ -199,12 +199,12 @@ static void test_ways(uint32_t kind, uint64_t records, const char *name)
 	valori_view_open(store, &view, NULL);
 	wrong += valori_snapshot_write(view, middle, NULL, NULL) != VALORI_OK;
 	valori_view_close(view);
-	wrong += fill(store, &seed, records, 300, 3) + delete_some(store, 3, 0);
+	wrong += fill(store, &seed, records, 300, 3);
+	wrong += delete_some(store, 3, 0);
 	lived = index_of(store);
 	wrong += valori_close(store, NULL) != VALORI_OK;
 	check(wrong == 0 && lived.boundary > 0, "%s: a store is filled beside its index", name);
-	check((lived.has_graph != 0) == (kind == VALORI_INDEX_HNSW) && lived.rows > records / 3 &&
-		      lived.rows < records,
+	check((lived.has_graph != 0) == (kind == VALORI_INDEX_HNSW) && lived.rows > records / 3 && lived.rows < records,
 	      "%s: what is gone has left the index", name);
 
 	options = options_of(directory, VALORI_READ | VALORI_INDEX);
@@ -254,6 +254,127 @@ static void test_ways(uint32_t kind, uint64_t records, const char *name)
 	options.snapshot = stores_path(directory, "a.val");
 	other = reopened(&options, vl_host_env());
 	check(are_same(&lived, &other), "%s: mapped, it is the same index", name);
+	stores_remove(directory);
+}
+
+/* Several commits in one group: a round is due between two of them. */
+static void test_groups(void)
+{
+	enum { MANY = 8, EACH = 90 };
+	valori_batch *batches[MANY];
+	valori_index_info lived, other;
+	valori_options options;
+	char directory[256];
+	uint64_t seed = 8;
+	unsigned wrong = 0;
+	size_t done;
+	valori *store;
+
+	stores_make(directory);
+	store = open_at(directory, VALORI_WRITE | VALORI_CREATE | VALORI_INDEX);
+	for (unsigned round = 0; round < 3; round++) {
+		for (unsigned i = 0; i < MANY; i++) {
+			valori_batch_new(DIM, &batches[i], NULL);
+			for (unsigned n = 0; n < EACH; n++) {
+				int32_t vector[DIM];
+				const valori_op op = {.kind = VALORI_OP_INSERT,
+						      .vector_kind = VALORI_Q16,
+						      .dim = DIM,
+						      .vector = vector};
+
+				draw_vector(&seed, vector);
+				wrong += valori_batch_add(batches[i], &op, NULL) != VALORI_OK;
+			}
+		}
+		wrong += valori_commit_many(store, batches, MANY, NULL, NULL, &done, NULL) != VALORI_OK;
+		for (unsigned i = 0; i < MANY; i++)
+			valori_batch_free(batches[i]);
+	}
+	lived = index_of(store);
+	valori_close(store, NULL);
+	options = options_of(directory, VALORI_READ | VALORI_INDEX);
+	other = reopened(&options, vl_host_env());
+	check(wrong == 0 && lived.rows > 1000 && are_same(&lived, &other),
+	      "rounds are due between the commits of a group");
+	stores_remove(directory);
+}
+
+/* The codes of an index of this version, on every machine; graphs have golden bytes of their own. */
+static void test_golden(void)
+{
+	valori_options options = VALORI_OPTIONS_INIT;
+	uint64_t seed = 12;
+	unsigned wrong = 0;
+	valori_index_info info;
+	char text[65];
+	valori *store;
+
+	options.flags = VALORI_REHEARSE | VALORI_INDEX;
+	options.dim = DIM;
+	store = open_with(&options, vl_host_env());
+	wrong += !configure(store, 1, VALORI_INDEX_BRUTE);
+	wrong += fill(store, &seed, 2500, 120, 3);
+	wrong += delete_some(store, 3, 1);
+	wrong += fill(store, &seed, 3000, 120, 3);
+	info = index_of(store);
+	valori_close(store, NULL);
+	valori_hash_format(&info.digest, text);
+	check_u64(wrong, 0, "a store like the one whose index is known");
+	check_text(text, "cbf2d3691200f7615454ac62b80688d479782734b2a4cea2fe06f304bc858e59",
+		   "its index has the known digest");
+}
+
+/* What verify looks for, one byte at a time. */
+static void test_check(void)
+{
+	const struct vl_state *state;
+	struct vl_index_parameters parameters;
+	struct vl_schedule begun, after;
+	struct vl_index index;
+	uint8_t *ids, *codes, *bounds, *links;
+	char directory[256];
+	uint64_t seed = 15;
+	valori_error error;
+	valori_view *view;
+	valori *store;
+
+	stores_make(directory);
+	store = open_at(directory, VALORI_WRITE | VALORI_CREATE);
+	fill(store, &seed, 1500, 150, 0);
+	valori_view_open(store, &view, NULL);
+	state = &vl_engine_version(view)->state;
+	vl_index_configured(&state->totals, &parameters);
+	parameters.kind = VL_INDEX_HNSW;
+	vl_schedule_begin(&begun, &parameters, 0);
+	check(vl_schedule_next(&begun, state, &parameters, &after), "a round is due over 1,500 records");
+	vl_index_init(&index, vl_host_env(), DIM, &begun);
+	check(vl_index_round(&index, state, &after, NULL, &error) == VALORI_OK && index.has_graph &&
+		      vl_index_check(&index, state, &error) == VALORI_OK,
+	      "the index is sound");
+	ids = index.codes.ids.data;
+	codes = index.codes.rows.data;
+	bounds = index.codes.bounds.data;
+	links = index.graph.links.data;
+	codes[64 * 100 + 3] ^= 1;
+	check(vl_index_check(&index, state, &error) == VALORI_DAMAGED, "not with another code");
+	codes[64 * 100 + 3] ^= 1;
+	bounds[8] = 0;
+	memset(bounds + 9, 0, 7);
+	check(vl_index_check(&index, state, &error) == VALORI_DAMAGED, "not with a bound that is too small");
+	index.codes.count--;
+	index.graph.count--;
+	check(vl_index_check(&index, state, &error) == VALORI_DAMAGED, "not with a record left out");
+	index.codes.count++;
+	index.graph.count++;
+	ids[4 * 50] ^= 1;
+	check(vl_index_check(&index, state, &error) == VALORI_DAMAGED, "not with ids that do not ascend");
+	ids[4 * 50] ^= 1;
+	links[4] = links[0];
+	links[5] = links[1];
+	check(vl_index_check(&index, state, &error) == VALORI_DAMAGED, "not with a link that is there twice");
+	vl_index_free(&index);
+	valori_view_close(view);
+	valori_close(store, NULL);
 	stores_remove(directory);
 }
 
@@ -345,7 +466,7 @@ static void compare_answers(const char *directory, const char *name)
 	static const uint32_t ks[] = {1, 10, 64};
 	valori *plain = open_at(directory, VALORI_READ), *indexed = open_at(directory, VALORI_READ | VALORI_INDEX);
 	valori_view *plain_view, *view;
-	unsigned exact = 0, short_ones = 0, threads = 0, worst = 1000;
+	unsigned exact = 0, short_ones = 0, threads = 0, worst = 1000, gone = 0;
 	int32_t queries[QUERIES * DIM];
 	uint64_t seed = 77;
 
@@ -362,6 +483,14 @@ static void compare_answers(const char *directory, const char *name)
 		exact += !ask(plain_view, queries, options, &truth);
 		exact += truth.explanation.plan != VALORI_PLAN_SCAN;
 		exact += !ask(view, queries, options, &found);
+		for (size_t q = 0; q < QUERIES; q++)
+			for (size_t i = 0; i < found.counts[q]; i++) {
+				valori_record record;
+
+				gone += valori_record_get(view, found.hits[q * options.k + i].id, &record, NULL) !=
+						VALORI_OK ||
+					record.status != VALORI_LIVE;
+			}
 		recall = recall_of(&found, &truth, options.k);
 		worst = recall < worst ? recall : worst;
 		short_ones += memcmp(found.counts, truth.counts, sizeof(truth.counts)) != 0;
@@ -376,6 +505,7 @@ static void compare_answers(const char *directory, const char *name)
 		exact += found.explanation.plan == VALORI_PLAN_SCAN;
 	}
 	check_u64(exact, 0, "an exact search with an index gives the hits of a scan");
+	check_u64(gone, 0, "what is deleted is not found");
 	check_u64(short_ones, 0, "no answer is shorter than there are matches");
 	check_u64(threads, 0, "three threads give the same answers");
 	check(worst >= 950, "%s: of twenty queries at least 95 %% of the nearest are found (%u/1000)", name, worst);
@@ -473,7 +603,8 @@ static void test_few(void)
 	valori_view_open(store, &view, NULL);
 	check(ask(view, queries, options, &found) && found.counts[0] == 0, "an empty store has no hits");
 	valori_view_close(view);
-	wrong += !configure(store, 1, VALORI_INDEX_HNSW) + fill(store, &seed, 1, 1, 0);
+	wrong += !configure(store, 1, VALORI_INDEX_HNSW);
+	wrong += fill(store, &seed, 1, 1, 0);
 	valori_view_open(store, &view, NULL);
 	check(ask(view, queries, options, &found) && found.counts[0] == 1, "of one record there is one hit");
 	valori_view_close(view);
@@ -680,6 +811,9 @@ int main(void)
 {
 	test_ways(VALORI_INDEX_BRUTE, 2600, "codes");
 	test_ways(VALORI_INDEX_HNSW, 4200, "graph");
+	test_groups();
+	test_golden();
+	test_check();
 	test_new_configuration();
 	test_answers(VALORI_INDEX_AUTO, "4,000 records, a quarter of them gone");
 	test_answers(VALORI_INDEX_HNSW, "the same with a graph");
