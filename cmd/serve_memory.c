@@ -277,42 +277,53 @@ void route_consolidate(struct exchange *x)
 	reply_send(x, 200);
 }
 
-/* The largest number whose square is not above value. */
-static uint64_t root_of(unsigned __int128 value)
+/* The largest number whose square is not above value, which is below 2^62. */
+static uint64_t root_of(uint64_t value)
 {
 	uint64_t root = 0;
 
-	for (int bit = 63; bit >= 0; bit--) {
+	for (int bit = 30; bit >= 0; bit--) {
 		uint64_t larger = root | (uint64_t)1 << bit;
 
-		if ((unsigned __int128)larger * larger <= value)
+		if (larger * larger <= value)
 			root = larger;
 	}
 	return root;
 }
 
-/* The cosine of two vectors in units of 10^-9, rounded towards zero; 0 when one of them is zero. */
+/*
+ * The cosine of two vectors in units of 10^-6, rounded towards zero; 0 when one of them is zero. Sums of squares of
+ * accepted vectors are below 2^62, and so is what any part of the inner product comes to.
+ */
 static int64_t cosine(const int32_t *a, const int32_t *b, size_t dim)
 {
-	unsigned __int128 norm_a = 0, norm_b = 0;
-	__int128 dot = 0;
-	uint64_t root;
+	uint64_t norms[2] = {0, 0}, size, product;
+	int64_t dot = 0, result;
 
 	for (size_t i = 0; i < dim; i++) {
 		dot += (int64_t)a[i] * b[i];
-		norm_a += (uint64_t)((int64_t)a[i] * a[i]);
-		norm_b += (uint64_t)((int64_t)b[i] * b[i]);
+		norms[0] += (uint64_t)((int64_t)a[i] * a[i]);
+		norms[1] += (uint64_t)((int64_t)b[i] * b[i]);
 	}
-	root = root_of(norm_a * norm_b);
-	return root == 0 ? 0 : (int64_t)(dot * 1000000000 / root);
+	if (norms[0] == 0 || norms[1] == 0)
+		return 0;
+	size = dot < 0 ? -(uint64_t)dot : (uint64_t)dot;
+	/* Roots of 31 bits, however short the vectors are; the inner product grows by what the roots grow. */
+	for (size_t i = 0; i < 2; i++)
+		for (; norms[i] < (uint64_t)1 << 60; norms[i] <<= 2)
+			size <<= 1;
+	product = root_of(norms[0]) * root_of(norms[1]);
+	result = (int64_t)((size >> 20) * 1000000 / (product >> 20));
+	result = result < 1000000 ? result : 1000000;
+	return dot < 0 ? -result : result;
 }
 
-static void format_nano(int64_t nano, char out[32])
+static void format_micro(int64_t micro, char out[32])
 {
-	uint64_t size = nano < 0 ? -(uint64_t)nano : (uint64_t)nano;
+	uint64_t size = micro < 0 ? -(uint64_t)micro : (uint64_t)micro;
 
-	snprintf(out, 32, "%s%llu.%09llu", nano < 0 ? "-" : "", (unsigned long long)(size / 1000000000),
-		 (unsigned long long)(size % 1000000000));
+	snprintf(out, 32, "%s%llu.%06llu", micro < 0 ? "-" : "", (unsigned long long)(size / 1000000),
+		 (unsigned long long)(size % 1000000));
 }
 
 void route_contradict(struct exchange *x)
@@ -348,7 +359,7 @@ void route_contradict(struct exchange *x)
 	valori_vector_get(x->view, a.value, vectors, NULL);
 	valori_vector_get(x->view, b.value, vectors + dim, NULL);
 	similarity = cosine(vectors, vectors + dim, dim);
-	contradicts = similarity * 65536 >= (int64_t)limit * 1000000000;
+	contradicts = similarity * 65536 >= (int64_t)limit * 1000000;
 	if (contradicts) {
 		valori_ref from = node_of(&record_a, ops, &count);
 		valori_ref to = node_of(&record_b, ops, &count);
@@ -369,7 +380,7 @@ void route_contradict(struct exchange *x)
 		return;
 	tool_json_u64(json, "record_a", a.value);
 	tool_json_u64(json, "record_b", b.value);
-	format_nano(similarity, text);
+	format_micro(similarity, text);
 	tool_json_raw(json, "similarity", text);
 	tool_json_bool(json, "contradicts", contradicts);
 	if (contradicts)

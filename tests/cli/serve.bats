@@ -225,7 +225,7 @@ load serve
 	node -d 2
 	ask POST /v1/vectors/batch-insert '{"batch":[[1,0],[0,1],[2,0.1]]}'
 	[ "$(ask POST /v1/memory/contradict '{"record_a":0,"record_b":2}' | jq -c '[.contradicts,.edge_id]')" = '[true,0]' ]
-	[ "$(jq .similarity answer)" = 0.998752186 ]
+	[ "$(jq .similarity answer)" = 0.998752 ]
 	[ "$(ask POST /v1/memory/contradict '{"record_a":0,"record_b":1}' | jq -c '[.contradicts,.similarity]')" = '[false,0]' ]
 	[ "$(ask POST /v1/memory/consolidate '{"old_record_id":0,"new_vector":[1,1]}' | jq .new_record_id)" = 3 ]
 	[ "$(ask POST /v1/search '{"query":[1,0],"k":9}' | jq -c '[.results[].id]')" = '[3,2,1]' ]
