@@ -561,8 +561,11 @@ static valori_code gap(struct vl_reader *reader, const struct survey *survey, va
 static valori_code look_behind(struct vl_reader *reader, struct survey *out, valori_error *error)
 {
 	struct live live;
+	valori_code code = look_at_live(reader, &live, error);
 
-	(void)look_at_live(reader, &live, NULL); /* without it, what is sealed tells */
+	/* A file that is not there, or is no segment, is no news; one that could not be looked at may be. */
+	if (code == VALORI_IO || code == VALORI_NO_MEMORY)
+		return code;
 	return survey_segments(reader, reader->segment.start.height, &live, out, error);
 }
 

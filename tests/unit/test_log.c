@@ -1374,6 +1374,55 @@ static void test_one_failure(int failure, const char *promise)
 	writer_options.segment_size = 1 << 20;
 }
 
+/* The last bytes of a file are these. */
+static bool ends_in(const char *path, const char *tail)
+{
+	struct vl_buf content;
+	bool result;
+
+	if (!exists(path))
+		return false;
+	vl_buf_init(&content, env);
+	load(path, &content);
+	result = content.size >= strlen(tail) &&
+		 memcmp(content.data + content.size - strlen(tail), tail, strlen(tail)) == 0;
+	vl_buf_free(&content);
+	return result;
+}
+
+static void test_torn_failures(void)
+{
+	static const char tail[] = "half a commit";
+	uint64_t lost = 0, unsaid = 0, at = 0;
+	bool is_over = false;
+
+	history_new(19);
+	for (uint32_t i = 0; i < 12; i++)
+		history_add(1, 0);
+	while (!is_over) {
+		struct vl_writer *writer;
+		valori_code code;
+
+		make_log("q", 4);
+		poke("q/events.log", size_of("q/events.log"), tail, strlen(tail));
+		faults_clear();
+		faults.fail_at = ++at;
+		faults.error = EIO;
+		code = writer_open(&writer, NULL);
+		is_over = faults.calls < at;
+		faults_clear();
+		if (code == VALORI_OK)
+			vl_writer_close(writer, &error);
+		unsaid += (code == VALORI_OK) != is_over;
+		lost += !ends_in("q/events.torn", tail) && !ends_in("q/events.log", tail);
+		lost += is_over && ends_in("q/events.log", tail);
+		lost += !survives(4);
+	}
+	check(at > 15 && lost == 0, "whatever fails while a torn tail is put aside, it is there (%llu calls)",
+	      (unsigned long long)at);
+	check_u64(unsaid, 0, "and every failure is said");
+}
+
 /*
  * What a power cut may do depends on the order alone: w write, s sync, l link, u unlink, r rename, D sync of
  * the directory.
@@ -1852,6 +1901,7 @@ int main(void)
 	test_kill_anywhere();
 	test_one_failure(ENOSPC, "a full disk at any call: an error, nothing lost, and no half commit left");
 	test_one_failure(EIO, "a failure at any call: an error, poisoned for ever, nothing acknowledged is lost");
+	test_torn_failures();
 	test_order();
 	test_rewrite();
 	test_memory();
