@@ -386,7 +386,7 @@ static void test_snapshots(void)
 	valori_verify_report report;
 	valori_options options;
 	valori_info info = {.size = sizeof(info)};
-	valori_hash root;
+	valori_hash root, before;
 	valori_error error;
 	valori *store;
 	uint8_t *bytes;
@@ -414,6 +414,13 @@ static void test_snapshots(void)
 	report = verify(stores_path(directory, "snapshot.val"), NULL);
 	is_verdict(&report, VALORI_CONSISTENT, "a snapshot alone is consistent");
 	check(report.is_snapshot == 1 && report.height == info.snapshot_height, "and says which moment it is of");
+	before = report.tree_root;
+	report = expect(stores_path(directory, "snapshot.val"), 2, &before, report.commits);
+	is_verdict(&report, VALORI_VERIFIED_HISTORY, "the history that a snapshot names can be expected");
+	report = expect(stores_path(directory, "snapshot.val"), 2, &info.tree_root, report.commits);
+	is_verdict(&report, VALORI_TAMPERED, "another one of the same size is not what it names");
+	report = expect(stores_path(directory, "snapshot.val"), 2, &before, report.commits + 1);
+	is_verdict(&report, VALORI_INDETERMINATE, "and of another size it cannot be told");
 
 	/* The first segments go, as trimming would have it. */
 	unlink(stores_path(directory, "events-00000000000000000000.log"));
