@@ -190,10 +190,11 @@ check:
 	@$(MAKE) $(PARALLEL) --no-print-directory -s WERROR=-Werror BUILD=$(BUILD) all core test-programs
 	@tests/run --build=$(BUILD) $(TESTS) $(FUZZ_REPLAYS) $(SUITES)
 
-# The same with the long counts: every f32, every seed, half an hour for each fuzz target.
+# The same with the long counts: every f32, every seed, every mutant of the code, half an hour for each fuzz target.
 check-long:
 	@$(MAKE) $(PARALLEL) --no-print-directory -s WERROR=-Werror BUILD=$(BUILD) all core test-programs
 	@VALORI_LONG=1 tests/run --build=$(BUILD) $(TESTS) $(FUZZ_REPLAYS) $(SUITES)
+	@BUILD=$(BUILD) tests/mutants
 	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=1800
 
 # Looks for inputs that break what tests/fuzz demands, so many seconds for each target; it takes clang. FUZZ names them.
