@@ -62,6 +62,7 @@ static char *named_path(struct exchange *x)
 	const struct body_member members[] = {{"path", BODY_TEXT, false, &name}};
 	char *path, *named;
 	const char *last;
+	bool is_plain;
 
 	if ((http_announced(x->http) > 0 || http_header(x->http, "Transfer-Encoding") != NULL) &&
 	    !body_read(x, members, 1))
@@ -71,13 +72,14 @@ static char *named_path(struct exchange *x)
 		fail_with(x, 400, "invalid", "this node has no place for snapshots: start it with -s or -l");
 		return NULL;
 	}
-	if (name.text == NULL || strcmp(name.text, path) == 0)
+	is_plain = name.text != NULL && strlen(name.text) == name.size;
+	if (name.text == NULL || (is_plain && strcmp(name.text, path) == 0))
 		return path;
 	/* Its own directory may be named; no other is reachable from here. */
 	last = strrchr(path, '/');
 	if (last != NULL && strncmp(name.text, path, (size_t)(last - path) + 1) == 0)
 		name.text += last - path + 1;
-	named = strlen(name.text) == name.size || name.size > 0 ? beside(path, name.text) : NULL;
+	named = is_plain ? beside(path, name.text) : NULL;
 	free(path);
 	if (named == NULL || ends_in(named, ".log") || strstr(named, "events.") != NULL) {
 		free(named);

@@ -25,7 +25,8 @@ enum {
 	RATE_MIN = 16384,	/* bytes a second that a body must bring, once PATIENCE_MS are over */
 	WATCH_MS = 500,		/* between two looks at who is too slow */
 	GRACE_MS = 10000,	/* for the requests that run when the server stops */
-	SENTENCE_MAX = 1024
+	SENTENCE_MAX = 1024,
+	PATH_ROOM = 2048
 };
 
 struct http_server {
@@ -83,6 +84,32 @@ static size_t headers_with(const struct mg_request_info *info, const char *name)
 }
 
 /*
+ * The library ends a head where it does not understand it: at a folded line, or behind its 64th. Its strings lie in the
+ * head, with NULs in place of line ends: the next thing behind the last value must be the empty line.
+ */
+static bool is_head_whole(const struct mg_request_info *info)
+{
+	const char *end;
+
+	/* Nothing to begin from; but then no other request follows on this connection. */
+	if (info->num_headers == 0)
+		return info->http_version != NULL && strcmp(info->http_version, "1.0") == 0;
+	end = info->http_headers[info->num_headers - 1].value;
+	end += strlen(end);
+	while (*end == 0 || *end == ' ' || *end == '\t')
+		end++;
+	return *end == '\r' || *end == '\n';
+}
+
+/* "Name : value": to some servers, another name. */
+static bool is_space_before_colon(const struct mg_header *header)
+{
+	const char *end = header->name + strlen(header->name) + 1;
+
+	return end < header->value && *end == 0;
+}
+
+/*
  * A head that two servers on the way could read in two ways is refused (RFC 9112, 6.3). NULL: it is fine.
  */
 static const char *ambiguity(const struct mg_request_info *info)
@@ -99,14 +126,18 @@ static const char *ambiguity(const struct mg_request_info *info)
 		return "Host stands there twice";
 	if (info->request_uri == NULL || info->request_uri[0] != '/' || info->local_uri == NULL)
 		return "the target must be a path";
+	if (info->query_string != NULL && strstr(info->query_string, "%00") != NULL)
+		return "the target has a NUL in it";
+	if (!is_head_whole(info))
+		return "the head has a folded line, too many lines, or none";
 	for (int i = 0; i < info->num_headers; i++) {
 		const char *value = info->http_headers[i].value;
 
 		if (strcasecmp(info->http_headers[i].name, "Content-Length") == 0 &&
 		    (value[0] == 0 || strspn(value, "0123456789") != strlen(value) || strlen(value) > 18))
 			return "Content-Length is no number";
-		if (strpbrk(value, "\r\n") != NULL)
-			return "a header goes on in the next line";
+		if (is_space_before_colon(&info->http_headers[i]))
+			return "a space stands before a colon";
 	}
 	return NULL;
 }
@@ -548,6 +579,37 @@ bool http_body(struct http_request *request)
 
 /* ---- the library's calls ---- */
 
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The path without its escapes. NULL: all is well. */
+static const char *decode_path(const char *raw, char *out, size_t size)
+{
+	size_t used = 0;
+
+	for (; *raw != 0; raw++) {
+		int high = 0, low = (unsigned char)*raw;
+
+		if (used + 1 >= size)
+			return "the path is too long";
+		if (*raw == '%') {
+			high = hex_digit(raw[1]);
+			low = high >= 0 ? hex_digit(raw[2]) : -1;
+			if (low < 0 || (high == 0 && low == 0))
+				return "the path has an escape that stands for nothing";
+			raw += 2;
+		}
+		out[used++] = (char)(high << 4 | low);
+	}
+	out[used] = 0;
+	return NULL;
+}
+
 static int handle(struct mg_connection *connection)
 {
 	const struct mg_request_info *info = mg_get_request_info(connection);
@@ -563,7 +625,12 @@ static int handle(struct mg_connection *connection)
 		.is_head = strcmp(info->request_method, "HEAD") == 0,
 	};
 	const char *fault = ambiguity(info);
+	char path[PATH_ROOM];
 
+	if (fault == NULL)
+		fault = decode_path(request.path, path, sizeof(path));
+	if (fault == NULL)
+		request.path = path;
 	enter(&request);
 	if (fault != NULL)
 		refuse(&request, 400, "invalid", fault);
@@ -662,6 +729,9 @@ struct http_server *http_start(const struct http_options *options, char *message
 		"yes",
 		"tcp_nodelay",
 		"1",
+		/* It would decode in place, and end a path at its %00. */
+		"decode_url",
+		"no",
 		"enable_directory_listing",
 		"no",
 		"access_control_allow_origin",
