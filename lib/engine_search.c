@@ -44,19 +44,47 @@ struct slice { /* one thread's part of the records, or of the queries */
 	size_t *hits;
 	struct vl_scratch *scratch;
 	struct vl_index_counts counts;
+	uint64_t repeated; /* queries for which a walk found too few */
 	valori_code code;
 	valori_error error;
 	pthread_t thread;
 	bool is_running;
 };
 
+/*
+ * A walk may come by fewer than k rows that are allowed, because there are no more, or because those it came by are
+ * not: then all rows are scanned. What lies behind the boundary does not make up for it.
+ */
+static valori_code repeat_short(struct slice *slice)
+{
+	const struct plan *plan = slice->plan;
+	size_t query_size = (size_t)plan->state->dim * 4;
+
+	for (size_t q = 0; q < slice->count; q++) {
+		valori_code code;
+
+		if (slice->hits[q] >= plan->k || slice->hits[q] == plan->matched)
+			continue;
+		slice->hits[q] = 0;
+		slice->repeated++;
+		slice->counts.scanned += plan->index->codes.count;
+		code = vl_codes_search(&plan->index->codes, plan->state, slice->queries + q * query_size, 1, plan->k,
+				       plan->filter, 0, plan->index->codes.count, slice->heaps + q * plan->k,
+				       &slice->hits[q], &slice->counts.compared, &slice->error);
+		if (code != VALORI_OK)
+			return code;
+	}
+	return VALORI_OK;
+}
+
 static valori_code search_index(struct slice *slice)
 {
 	const struct plan *plan = slice->plan;
+	valori_code code;
 
 	switch ((valori_plan)plan->kind) {
 	case VALORI_PLAN_CODES:
-		slice->counts.scanned += slice->rows_last - slice->rows_first;
+		slice->counts.scanned += (uint64_t)(slice->rows_last - slice->rows_first) * slice->count;
 		return vl_codes_search(&plan->index->codes, plan->state, slice->queries, slice->count, plan->k,
 				       plan->filter, slice->rows_first, slice->rows_last, slice->heaps, slice->hits,
 				       &slice->counts.compared, &slice->error);
@@ -66,9 +94,10 @@ static valori_code search_index(struct slice *slice)
 					    slice->hits, &slice->counts, &slice->error);
 	case VALORI_PLAN_GRAPH:
 	case VALORI_PLAN_ALLOWED:
-		return vl_index_search(plan->index, plan->state, slice->scratch->inner, slice->queries, slice->count,
+		code = vl_index_search(plan->index, plan->state, slice->scratch->inner, slice->queries, slice->count,
 				       plan->k, &plan->effort, plan->filter, plan->allowed, slice->heaps, slice->hits,
 				       &slice->counts, &slice->error);
+		return code == VALORI_OK ? repeat_short(slice) : code;
 	case VALORI_PLAN_NONE:
 	case VALORI_PLAN_SCAN:
 		break;
@@ -85,7 +114,7 @@ static void *search_slice(void *argument)
 		slice->code = vl_brute_search(slice->plan->state, slice->queries, slice->count, slice->plan->k,
 					      slice->plan->filter, slice->first, slice->last, slice->heaps, slice->hits,
 					      &slice->error);
-	slice->counts.scanned += slice->last - slice->first;
+	slice->counts.scanned += (slice->last - slice->first) * slice->count;
 	return NULL;
 }
 
@@ -317,7 +346,7 @@ static void share_out(const struct plan *plan, const uint8_t *queries, size_t co
  * merged into those of the first.
  */
 static valori_code run_plan(valori *store, const struct plan *plan, const uint8_t *queries, size_t count,
-			    size_t threads, valori_hit *out, size_t *out_counts, struct vl_index_counts *counts,
+			    size_t threads, valori_hit *out, size_t *out_counts, valori_explanation *explanation,
 			    valori_error *error)
 {
 	size_t k = plan->k, heaps_size = count * k * sizeof(valori_hit), hits_size = count * sizeof(size_t), size;
@@ -359,9 +388,10 @@ static valori_code run_plan(valori *store, const struct plan *plan, const uint8_
 		code = run_slices(slices, threads, error);
 	for (size_t i = 0; i < threads; i++) {
 		give_scratch(store, slices[i].scratch);
-		counts->scanned += slices[i].counts.scanned * (is_by ? slices[i].count : count);
-		counts->visited += slices[i].counts.visited;
-		counts->compared += slices[i].counts.compared;
+		explanation->scanned += slices[i].counts.scanned;
+		explanation->visited += slices[i].counts.visited;
+		explanation->compared += slices[i].counts.compared;
+		explanation->repeated += slices[i].repeated;
 	}
 	for (size_t i = 1; i < threads && code == VALORI_OK && !is_by; i++)
 		for (size_t q = 0; q < count; q++)
@@ -370,34 +400,17 @@ static valori_code run_plan(valori *store, const struct plan *plan, const uint8_
 	return code;
 }
 
-/*
- * The graph's answers, and where there are fewer than k, those of a scan: all the records that there are may be too
- * few, or the walk did not come by them.
- */
 static valori_code search(valori *store, const struct vl_version *version, const struct plan *plan,
 			  const uint8_t *queries, size_t count, size_t threads, valori_hit *out, size_t *out_counts,
 			  valori_explanation *explanation, valori_error *error)
 {
-	struct vl_index_counts counts = {0};
-	struct plan exact = *plan;
 	size_t k = plan->k;
-	valori_code code = run_plan(store, plan, queries, count, threads, out, out_counts, &counts, error);
+	valori_code code = run_plan(store, plan, queries, count, threads, out, out_counts, explanation, error);
 
-	exact.kind = VALORI_PLAN_CODES;
 	for (size_t q = 0; q < count && code == VALORI_OK; q++) {
-		if (out_counts[q] < k && (plan->kind == VALORI_PLAN_GRAPH || plan->kind == VALORI_PLAN_ALLOWED)) {
-			explanation->repeated++;
-			code = run_plan(store, &exact, queries + q * version->state.dim * 4, 1, threads, out + q * k,
-					&out_counts[q], &counts, error);
-			if (code != VALORI_OK)
-				break;
-		}
 		vl_hits_sort(out + q * k, out_counts[q]);
 		code = prove(version, out + q * k, out_counts[q], error);
 	}
-	explanation->scanned = counts.scanned;
-	explanation->visited = counts.visited;
-	explanation->compared = counts.compared;
 	return code;
 }
 

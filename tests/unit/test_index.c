@@ -260,7 +260,7 @@ static void test_ways(uint32_t kind, uint64_t records, const char *name)
 /* Several commits in one group: a round is due between two of them. */
 static void test_groups(void)
 {
-	enum { MANY = 8, EACH = 90 };
+	enum { MANY = 7, EACH = 70 };
 	valori_batch *batches[MANY];
 	valori_index_info lived, other;
 	valori_options options;
@@ -631,6 +631,57 @@ static void test_few(void)
 	stores_remove(directory);
 }
 
+/* All that is near is gone: a walk comes by nothing else, and must not answer with less than there is. */
+static void test_hollow(void)
+{
+	enum { GONE = 400 };
+	valori_search_options options = VALORI_SEARCH_INIT;
+	valori_explanation explanation;
+	valori_hit hits[GONE], exact[10];
+	char directory[256];
+	int32_t query[DIM];
+	uint64_t seed = 51;
+	size_t count, exact_count;
+	unsigned wrong = 0;
+	valori_batch *batch;
+	valori_view *view;
+	valori *store;
+
+	stores_make(directory);
+	store = open_at(directory, VALORI_WRITE | VALORI_CREATE | VALORI_INDEX);
+	wrong += !configure(store, 1, VALORI_INDEX_HNSW);
+	wrong += fill(store, &seed, 2500, 60, 0);
+	draw_vector(&seed, query);
+	options.k = GONE;
+	options.exact = 1;
+	valori_view_open(store, &view, NULL);
+	wrong += valori_search(view, query, 1, &options, hits, &count, NULL) != VALORI_OK || count != GONE;
+	valori_view_close(view);
+	valori_batch_new(DIM, &batch, NULL);
+	for (unsigned i = 0; i < GONE; i++) {
+		const valori_op op = {.kind = VALORI_OP_SOFT_DELETE,
+				      .target = {.kind = VALORI_REF_ID, .id = hits[i].id}};
+
+		wrong += valori_batch_add(batch, &op, NULL) != VALORI_OK;
+	}
+	wrong += valori_commit(store, batch, NULL, NULL, NULL) != VALORI_OK;
+	valori_batch_free(batch);
+	valori_view_open(store, &view, NULL);
+	wrong += valori_view_settle(view, NULL) != VALORI_OK;
+	options.k = 10;
+	wrong += valori_search(view, query, 1, &options, exact, &exact_count, NULL) != VALORI_OK;
+	options.exact = 0;
+	options.ef = 10;
+	options.explanation = &explanation;
+	wrong += valori_search(view, query, 1, &options, hits, &count, NULL) != VALORI_OK;
+	check(wrong == 0 && explanation.plan == VALORI_PLAN_GRAPH && explanation.repeated == 1,
+	      "a walk among the dead finds too few, and all is scanned");
+	check(count == 10 && exact_count == 10 && memcmp(hits, exact, sizeof(exact)) == 0, "the answer is whole");
+	valori_view_close(view);
+	valori_close(store, NULL);
+	stores_remove(directory);
+}
+
 static void test_all_equal(void)
 {
 	static struct answers found;
@@ -819,6 +870,7 @@ int main(void)
 	test_answers(VALORI_INDEX_HNSW, "the same with a graph");
 	test_beside_writer();
 	test_few();
+	test_hollow();
 	test_all_equal();
 	test_dimension(1, 1500);
 	test_dimension(32768, 70);
