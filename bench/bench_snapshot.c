@@ -146,7 +146,7 @@ static void bench(const struct vl_env *env, const char *directory, uint64_t reco
 	static struct store store;
 	struct vl_os quick = vl_os_real;
 	double save[ROUNDS], save_quick[ROUNDS], plain[ROUNDS], plain_quick[ROUNDS], opens[ROUNDS],
-		checks[ROUNDS], cpu[ROUNDS], start, start_cpu;
+		checks[ROUNDS], writer[ROUNDS], writer_cpu[ROUNDS], cpu[ROUNDS], start, start_cpu;
 	char path[4096], other[4096];
 	struct vl_snapshot *snapshot;
 	const uint8_t *mapped;
@@ -197,6 +197,11 @@ static void bench(const struct vl_env *env, const char *directory, uint64_t reco
 		must(vl_snapshot_open(env, &vl_os_real, path, &snapshot, &error), &error);
 		opens[round] = now() - start;
 		start = now();
+		start_cpu = processor();
+		must(vl_snapshot_check_for_writer(snapshot, &error), &error);
+		writer[round] = now() - start;
+		writer_cpu[round] = processor() - start_cpu;
+		start = now();
 		must(vl_snapshot_verify(snapshot, &error), &error);
 		checks[round] = now() - start;
 		vl_snapshot_close(snapshot);
@@ -210,6 +215,8 @@ static void bench(const struct vl_env *env, const char *directory, uint64_t reco
 	report(records, "write and sync the same bytes", median(plain) * 1e3, "ms");
 	report(records, "save, of writing and syncing", median(save) / median(plain), "times");
 	report(records, "open", median(opens) * 1e6, "us");
+	report(records, "what a writer checks first", median(writer) * 1e3, "ms");
+	report(records, "what a writer checks first, time of the processor", median(writer_cpu) * 1e3, "ms");
 	report(records, "verify", (double)info.file_size / median(checks) / 1e9, "GB/s");
 	vl_os_real.unlink(NULL, path);
 	vl_os_real.unlink(NULL, other);
@@ -227,7 +234,7 @@ int main(int argc, char **argv)
 
 	if (env.kernels == NULL)
 		return 2;
-	bench(&env, directory, 50000);
+	bench(&env, directory, 100000);
 	if (argc <= 2)
 		bench(&env, directory, 1000000);
 	return 0;

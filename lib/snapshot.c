@@ -309,29 +309,29 @@ valori_code vl_snapshot_index(const struct vl_snapshot *snapshot, const struct v
 	return VALORI_OK;
 }
 
-/* The digests of all sections, as they are; the vectors, which are most of it, by a thread of their own. */
+/* The digests of the sections, as they are; that of the largest by a thread of its own. */
 static void hash_parts(const struct vl_snapshot *snapshot, bool with_vectors, uint8_t digests[][VL_HASH_SIZE])
 {
 	const struct vl_snapshot_head *head = &snapshot->head;
 	const struct vl_kernels *kernels = snapshot->env->kernels;
-	unsigned vectors = vl_part_of(VL_SECTION_VECTORS);
+	unsigned left_out = with_vectors ? VL_PARTS_MAX : vl_part_of(VL_SECTION_VECTORS), largest = VL_PARTS_MAX;
 	struct vl_hasher hasher;
 	struct vl_blake3 hash;
 
-	if (with_vectors) {
-		vl_hasher_start(&hasher);
-		vl_blake3_init(&hash, kernels, VL_HASH_PLAIN);
-		vl_hasher_update(&hasher, &hash, snapshot->data + head->parts[vectors].offset,
-				 (size_t)head->parts[vectors].size);
-	}
 	for (unsigned at = 0; at < head->part_count; at++)
-		if (at != vectors)
+		if (at != left_out &&
+		    (largest == VL_PARTS_MAX || head->parts[at].size > head->parts[largest].size))
+			largest = at;
+	vl_hasher_start(&hasher);
+	vl_blake3_init(&hash, kernels, VL_HASH_PLAIN);
+	vl_hasher_update(&hasher, &hash, snapshot->data + head->parts[largest].offset,
+			 (size_t)head->parts[largest].size);
+	for (unsigned at = 0; at < head->part_count; at++)
+		if (at != left_out && at != largest)
 			vl_blake3(kernels, VL_HASH_PLAIN, snapshot->data + head->parts[at].offset,
 				  (size_t)head->parts[at].size, digests[at]);
-	if (with_vectors) {
-		vl_hasher_stop(&hasher);
-		vl_blake3_final(&hash, digests[vectors]);
-	}
+	vl_hasher_stop(&hasher);
+	vl_blake3_final(&hash, digests[largest]);
 }
 
 static valori_code check_parts(const struct vl_snapshot *snapshot, bool with_vectors, valori_error *error)
