@@ -145,6 +145,7 @@ void route_record(struct exchange *x)
 void route_record_metadata(struct exchange *x)
 {
 	valori_op op = {.kind = VALORI_OP_SET_METADATA, .target = {.kind = VALORI_REF_ID, .id = x->id}};
+	const char *type = http_header(x->http, "Content-Type");
 	struct json parsed;
 	struct slice text;
 	struct tool_json *json;
@@ -152,7 +153,10 @@ void route_record_metadata(struct exchange *x)
 	if (!http_body(x->http))
 		return;
 	json_init(&parsed, x->http->body, x->http->body_size);
-	if (!json_skip(&parsed, &text) || !json_end(&parsed)) {
+	/* Metadata need not be JSON: bytes are taken as they are. */
+	if (type != NULL && strncmp(type, "application/octet-stream", 24) == 0) {
+		text = (struct slice){x->http->body_size > 0 ? x->http->body : "", x->http->body_size};
+	} else if (!json_skip(&parsed, &text) || !json_end(&parsed)) {
 		fail_with(x, 400, "invalid", "body: byte %zu: %s", (size_t)(parsed.next - parsed.start),
 			  parsed.fault != NULL ? parsed.fault : "is no JSON");
 		return;

@@ -56,3 +56,7 @@ for module in pkgutil.iter_modules(valori.__path__, "valori."):
     if result.failed: sys.exit(1)
 sys.exit(run == 0)'
 }
+
+@test "a node: the same surface, answers and roots; and what can go wrong on the way" {
+	suite test_remote
+}
