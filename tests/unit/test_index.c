@@ -361,11 +361,12 @@ static void test_check(void)
 	bounds[8] = 0;
 	memset(bounds + 9, 0, 7);
 	check(vl_index_check(&index, state, &error) == VALORI_DAMAGED, "not with a bound that is too small");
+	memset(bounds + 8, 0xff, 8);
 	index.codes.count--;
-	index.graph.count--;
+	index.has_graph = false;
 	check(vl_index_check(&index, state, &error) == VALORI_DAMAGED, "not with a record left out");
 	index.codes.count++;
-	index.graph.count++;
+	index.has_graph = true;
 	ids[4 * 50] ^= 1;
 	check(vl_index_check(&index, state, &error) == VALORI_DAMAGED, "not with ids that do not ascend");
 	ids[4 * 50] ^= 1;
