@@ -348,7 +348,8 @@ class LocalValori(Valori):
                     except ValidationError as error:
                         raise type(error)(f"row {i}: {error}") from None
                     batch.add(row, f"row {i}: ")
-            return list(self._commit(batch, table.count))
+            ids = self._commit(batch, table.count)
+            return memoryview(ids).cast("B").cast("Q").tolist()
 
     def soft_delete(self, record: Union[int, str]) -> None:
         self._write(A.valori_op(kind=A.VALORI_OP_SOFT_DELETE, target=_reference(record)))

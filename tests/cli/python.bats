@@ -60,3 +60,7 @@ sys.exit(run == 0)'
 @test "a node: the same surface, answers and roots; and what can go wrong on the way" {
 	suite test_remote
 }
+
+@test "ValoriEngine, and the native module of the first version" {
+	suite test_engine
+}
