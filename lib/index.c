@@ -636,12 +636,16 @@ void vl_index_bytes(const struct vl_index *index, uint8_t head[VL_INDEX_HEAD],
 	parts[VL_INDEX_PART_IDS].data = index->codes.ids.data;
 	parts[VL_INDEX_PART_CODES].data = index->codes.rows.data;
 	parts[VL_INDEX_PART_BOUNDS].data = index->codes.bounds.data;
-	if (!index->has_graph)
-		return;
-	parts[VL_INDEX_PART_LEVELS].data = index->graph.levels.data;
-	parts[VL_INDEX_PART_LINKS].data = index->graph.links.data;
-	parts[VL_INDEX_PART_UPPER].data = index->graph.upper.data;
-	parts[VL_INDEX_PART_ABOVE].data = index->graph.above.data;
+	if (index->has_graph) {
+		parts[VL_INDEX_PART_LEVELS].data = index->graph.levels.data;
+		parts[VL_INDEX_PART_LINKS].data = index->graph.links.data;
+		parts[VL_INDEX_PART_UPPER].data = index->graph.upper.data;
+		parts[VL_INDEX_PART_ABOVE].data = index->graph.above.data;
+	}
+	/* Nothing lies nowhere: an address is wanted all the same. */
+	for (unsigned part = 0; part < VL_INDEX_PARTS; part++)
+		if (parts[part].count == 0)
+			parts[part].data = head;
 }
 
 /* As codes.h says: nothing is allocated because a file says so. */
