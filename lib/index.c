@@ -430,7 +430,8 @@ static void fetch_ahead(const struct vl_index *index, const struct vl_state *sta
 
 valori_code vl_index_search(const struct vl_index *index, const struct vl_state *state,
 			    struct vl_index_scratch *scratch, const uint8_t *queries, size_t count, size_t k,
-			    const struct vl_hnsw_effort *effort, const struct vl_filter *filter, const uint64_t *allowed, valori_hit *heaps, size_t *hits,
+			    const struct vl_hnsw_effort *effort, const struct vl_filter *filter,
+			    const uint64_t *allowed, valori_hit *heaps, size_t *hits,
 			    struct vl_index_counts *counts, valori_error *error)
 {
 	enum { TOGETHER = 16 };

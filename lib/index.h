@@ -110,7 +110,8 @@ void vl_index_scratch_free(struct vl_index_scratch *scratch);
  */
 valori_code vl_index_search(const struct vl_index *index, const struct vl_state *state,
 			    struct vl_index_scratch *scratch, const uint8_t *queries, size_t count, size_t k,
-			    const struct vl_hnsw_effort *effort, const struct vl_filter *filter, const uint64_t *allowed, valori_hit *heaps, size_t *hits,
+			    const struct vl_hnsw_effort *effort, const struct vl_filter *filter,
+			    const uint64_t *allowed, valori_hit *heaps, size_t *hits,
 			    struct vl_index_counts *counts, valori_error *error);
 /*
  * Exactly: the nearest of rows list[0...length - 1] (ascending), which all are allowed. Rows that do not exist
