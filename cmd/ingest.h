@@ -22,7 +22,7 @@ struct ingest {
 	struct {
 		uint32_t parameter;
 		uint64_t value;
-	} config[4]; /* CONFIG that was asked for */
+	} config[6]; /* CONFIG that was asked for */
 	size_t config_count;
 	const char *source, *rejects_path;
 	FILE *rejects; /* or NULL */

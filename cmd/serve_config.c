@@ -38,7 +38,7 @@ static const struct tool_opt opts[] = {
 	[OPT_BIND] = {'b', "bind", "ADDR", "VALORI_BIND", "listen there (127.0.0.1:3000)"},
 	[OPT_ADMIN_BIND] = {0, "admin-bind", "ADDR", "VALORI_ADMIN_BIND",
 			    "answer /health and /metrics there, too, however busy the node is"},
-	[OPT_INDEX] = {'i', "index", "KIND", "VALORI_INDEX", "brute hnsw auto (as the log says)"},
+	[OPT_INDEX] = {'i', "index", "KIND", "VALORI_INDEX", "brute hnsw ivf auto (as the log says)"},
 	[OPT_RECORDS_MAX] = {0, "records-max", "N", "VALORI_MAX_RECORDS", "refuse more live records (1024)"},
 	[OPT_NODES_MAX] = {0, "nodes-max", "N", "VALORI_MAX_NODES", "refuse more graph nodes (1024)"},
 	[OPT_EDGES_MAX] = {0, "edges-max", "N", "VALORI_MAX_EDGES", "refuse more graph edges (2048)"},
@@ -87,10 +87,10 @@ static valori_index_kind parse_index(const char *value)
 {
 	static const char *const names[] = {"auto", "brute", "hnsw", "ivf"};
 
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 4; i++)
 		if (strcmp(value, names[i]) == 0)
 			return (valori_index_kind)i;
-	tool_usage("--index: %s: must be brute, hnsw or auto", value);
+	tool_usage("--index: %s: must be brute, hnsw, ivf or auto", value);
 }
 
 static void take(struct serve_config *config, int option, const char *value)

@@ -107,7 +107,7 @@ void route_index_rebuild(struct exchange *x)
 		return;
 	tool_json_bool(json, "ok", true);
 	tool_json_text(json, "index", kind_name(kind));
-	tool_json_text(json, "effective", info.has_graph ? "hnsw" : "brute_force");
+	tool_json_text(json, "effective", info.has_graph ? "hnsw" : info.lists > 0 ? "ivf" : "brute_force");
 	tool_json_u64(json, "records", about.record_live);
 	reply_send(x, 200);
 }

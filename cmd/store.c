@@ -90,12 +90,12 @@ static void set_index(const struct store_source *source, valori_options *options
 
 uint32_t store_index_kind(const char *name)
 {
-	static const char *const names[] = {"auto", "brute", "hnsw"};
+	static const char *const names[] = {"auto", "brute", "hnsw", "ivf"};
 
 	for (uint32_t kind = 0; kind < sizeof names / sizeof *names; kind++)
 		if (strcmp(name, names[kind]) == 0)
 			return kind;
-	tool_usage("--index: %s: not auto, brute or hnsw", name);
+	tool_usage("--index: %s: not auto, brute, hnsw or ivf", name);
 }
 
 static int open_stream(const struct store_source *source, valori **out)

@@ -31,7 +31,9 @@ enum {
 	OPT_INDEX,
 	OPT_HNSW_M,
 	OPT_HNSW_EF_CONSTRUCTION,
-	OPT_HNSW_EF_SEARCH
+	OPT_HNSW_EF_SEARCH,
+	OPT_IVF_LISTS,
+	OPT_IVF_PROBES
 };
 
 static const struct tool_opt opts[] = {
@@ -54,12 +56,14 @@ static const struct tool_opt opts[] = {
 	[OPT_RECORDS_MAX] = {0, "records-max", "N", "VALORI_MAX_RECORDS", "hold at most N records"},
 	[OPT_SEGMENT_SIZE] = {0, "segment-size", "SIZE", "VALORI_EVENT_LOG_ROTATION_BYTES",
 			      "begin a new file of the log at this size (256M)"},
-	[OPT_INDEX] = {'i', "index", "KIND", "VALORI_INDEX", "record the kind of index: auto brute hnsw (auto)"},
+	[OPT_INDEX] = {'i', "index", "KIND", "VALORI_INDEX", "record the kind of index: auto brute hnsw ivf (auto)"},
 	[OPT_HNSW_M] = {0, "hnsw-m", "N", "VALORI_HNSW_M", "record how many links its graph has (16)"},
 	[OPT_HNSW_EF_CONSTRUCTION] = {0, "hnsw-ef-construction", "N", "VALORI_HNSW_EF_CONSTRUCTION",
 				      "... how many candidates are weighed (100)"},
 	[OPT_HNSW_EF_SEARCH] = {0, "hnsw-ef-search", "N", "VALORI_HNSW_EF_SEARCH",
 				"... how many a search keeps (128)"},
+	[OPT_IVF_LISTS] = {0, "ivf-lists", "N", "VALORI_IVF_LISTS", "record how many inverted lists it has (0: root)"},
+	[OPT_IVF_PROBES] = {0, "ivf-probes", "N", "VALORI_IVF_PROBES", "... how many a search looks at (0: root)"},
 	{0},
 };
 
@@ -69,7 +73,7 @@ const struct tool tool = {
 		"[-nqv] [--json] [-l PATH] [-d N] [-f FORMAT] [-t N] [-c NAME] [--create] [--batch=N] [--sync=MODE] "
 		"[--skip-bad] [--rejects=FILE] [--resume] [--source=NAME] [--erasable] [--renumber] [-s FILE] "
 		"[--records-max=N] [--segment-size=SIZE] [-i KIND] [--hnsw-m=N] [--hnsw-ef-construction=N] "
-		"[--hnsw-ef-search=N] [FILE|-]...",
+		"[--hnsw-ef-search=N] [--ivf-lists=N] [--ivf-probes=N] [FILE|-]...",
 	.summary = "Appends rows to a store as durable events, and prints the id of each.",
 	.opts = opts,
 	.has = TOOL_JSON | TOOL_PROGRESS,
@@ -176,7 +180,7 @@ static void check_upstream(const struct ingest *run, int argc, char **argv)
 static void parse(struct ingest *run, int argc, char **argv)
 {
 	const char *value, *index = NULL;
-	uint64_t m = 0, ef_construction = 0, ef_search = 0;
+	uint64_t m = 0, ef_construction = 0, ef_search = 0, lists = UINT64_MAX, probes = UINT64_MAX;
 
 	for (int opt; (opt = tool_next(argc, argv, &value)) >= 0;)
 		switch (opt) {
@@ -250,6 +254,12 @@ static void parse(struct ingest *run, int argc, char **argv)
 		case OPT_HNSW_EF_SEARCH:
 			ef_search = tool_number(value, 1, VALORI_EF_MAX);
 			break;
+		case OPT_IVF_LISTS:
+			lists = tool_number(value, 0, 1048576);
+			break;
+		case OPT_IVF_PROBES:
+			probes = tool_number(value, 0, 1048576);
+			break;
 		}
 	if (index != NULL)
 		ask_for(run, VALORI_CONFIG_INDEX, store_index_kind(index));
@@ -259,6 +269,10 @@ static void parse(struct ingest *run, int argc, char **argv)
 		ask_for(run, VALORI_CONFIG_HNSW_EF_CONSTRUCTION, ef_construction);
 	if (ef_search != 0)
 		ask_for(run, VALORI_CONFIG_HNSW_EF_SEARCH, ef_search);
+	if (lists != UINT64_MAX)
+		ask_for(run, VALORI_CONFIG_IVF_LISTS, lists);
+	if (probes != UINT64_MAX)
+		ask_for(run, VALORI_CONFIG_IVF_PROBES, probes);
 	/* Nothing here searches: roots need the digests of vectors, not the vectors. */
 	run->options.flags = VALORI_NO_VECTORS | (run->dry_run ? VALORI_REHEARSE : VALORI_WRITE);
 	run->feed.keep_sources = run->rejects_path != NULL;

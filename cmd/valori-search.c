@@ -22,6 +22,7 @@ enum {
 	OPT_INDEX,
 	OPT_EF,
 	OPT_SLACK,
+	OPT_NPROBE,
 	OPT_EXACT,
 	OPT_BOUNDARY,
 	OPT_EXPLAIN,
@@ -42,9 +43,10 @@ static const struct tool_opt opts[] = {
 	[OPT_TAG] = {'t', "tag", "N", NULL, "only records with this tag"},
 	[OPT_COLLECTION] = {'c', "collection", "NAME", NULL, "the collection to search (default)"},
 	[OPT_AT] = {0, "at", "WHEN", NULL, "search the state at this moment (a height, state root or time)"},
-	[OPT_INDEX] = {'i', "index", "KIND", "VALORI_INDEX", "search with auto, brute or hnsw (as the log says)"},
+	[OPT_INDEX] = {'i', "index", "KIND", "VALORI_INDEX", "search with auto, brute, hnsw or ivf (as the log says)"},
 	[OPT_EF] = {0, "ef", "N", NULL, "candidates that a walk through the graph keeps (128)"},
 	[OPT_SLACK] = {'g', "slack", "N", NULL, "... it ends beyond N/1024 of the k-th distance (1300)"},
+	[OPT_NPROBE] = {0, "nprobe", "N", NULL, "inverted lists that are looked at (the root of all)"},
 	[OPT_EXACT] = {0, "exact", NULL, NULL, "the nearest for certain, whatever index there is"},
 	[OPT_BOUNDARY] = {0, "boundary", "N", NULL, "search with the index as it was at this height, or latest"},
 	[OPT_EXPLAIN] = {0, "explain", NULL, NULL, "say on standard error how each query was answered"},
@@ -57,8 +59,8 @@ const struct tool tool = {
 	.name = "valori-search",
 	.synopsis =
 		"[-qv] [--json] [-l PATH] [-s FILE] [-k N] [-t N] [-c NAME] [--at=WHEN] [--threads=N] "
-		"[-f FORMAT] [-e JSON]... [--by-id=N]... [--by-key=KEY]... [-i KIND] [--ef=N] [-g N] [--exact] "
-		"[--boundary=N] [--explain] [-o FILE] [QUERIES|-]...",
+		"[-f FORMAT] [-e JSON]... [--by-id=N]... [--by-key=KEY]... [-i KIND] [--ef=N] [-g N] [--nprobe=N] "
+		"[--exact] [--boundary=N] [--explain] [-o FILE] [QUERIES|-]...",
 	.summary = "Finds the nearest records of each query vector.",
 	.opts = opts,
 	.has = TOOL_JSON | TOOL_PROGRESS,
@@ -158,8 +160,8 @@ static int print_hits(struct search *search, uint64_t query, const valori_hit *h
 /* On standard error: standard output has the hits and nothing else. */
 static void explain(const struct search *search, uint64_t query)
 {
-	static const char *const plans[] = {"none", "scan", "codes", "list", "graph", "allowed"};
-	static const char *const kinds[] = {"auto", "brute", "hnsw"};
+	static const char *const plans[] = {"none", "scan", "codes", "list", "graph", "allowed", "lists"};
+	static const char *const kinds[] = {"auto", "brute", "hnsw", "ivf"};
 	const valori_explanation *why = &search->explanation;
 
 	fflush(search->out);
@@ -394,10 +396,13 @@ static bool is_good(const struct search *search, const valori_index_info *info)
 		kind = VALORI_INDEX_AUTO;
 	/* A graph that is not there takes longer to build than many queries take without it: somebody must want it. */
 	if (valori_view_info(search->view, &store, NULL) != VALORI_OK ||
-	    (kind != VALORI_INDEX_HNSW && !info->has_graph))
+	    (kind != VALORI_INDEX_HNSW && kind != VALORI_INDEX_IVF && !info->has_graph))
 		return true;
 	rest = store.record_slots - info->covered;
-	return rest < REST_MAX && (search->index == NULL || kind != VALORI_INDEX_HNSW || info->has_graph);
+	if (search->index != NULL && ((kind == VALORI_INDEX_HNSW && !info->has_graph) ||
+				      (kind == VALORI_INDEX_IVF && info->lists == 0)))
+		return false;
+	return rest < REST_MAX;
 }
 
 /* Opens the store once more, and runs the rounds of the index that are due. */
@@ -557,6 +562,9 @@ int main(int argc, char **argv)
 			break;
 		case OPT_EF:
 			search.options.ef = (uint32_t)tool_number(value, 1, VALORI_EF_MAX);
+			break;
+		case OPT_NPROBE:
+			search.options.probes = (uint32_t)tool_number(value, 1, 1048576);
 			break;
 		case OPT_SLACK:
 			search.options.slack = (uint32_t)tool_number(value, 1024, 65536);

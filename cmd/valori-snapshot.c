@@ -83,7 +83,7 @@ static valori_index_info index_of(const char *path)
 
 static void print_info(const char *path, const valori_snapshot_info *info)
 {
-	static const char *const kinds[] = {"auto", "brute", "hnsw"};
+	static const char *const kinds[] = {"auto", "brute", "hnsw", "ivf"};
 	char time[32], log_id[65], root[65], history[96], digest[65];
 	const valori_index_info index = index_of(path);
 	const struct tool_fact facts[] = {

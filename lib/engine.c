@@ -524,7 +524,7 @@ static valori_code check_options(const valori_options *options, valori_error *er
 		return vl_fail(error, VALORI_INVALID, "only the end of a log can be written to");
 	if ((options->flags & VALORI_NO_VECTORS) != 0 && (options->flags & indexed) != 0)
 		return vl_fail(error, VALORI_INVALID, "an index needs the vectors");
-	if (options->index > VALORI_INDEX_LOGGED || options->index == VALORI_INDEX_IVF)
+	if (options->index > VALORI_INDEX_LOGGED)
 		return vl_fail(error, VALORI_INVALID, "unknown kind of index %u", options->index);
 	if (options->sync > VALORI_SYNC_NONE)
 		return vl_fail(error, VALORI_INVALID, "unknown sync mode %u", options->sync);

@@ -92,7 +92,7 @@ struct vl_round *vl_engine_hold_done(valori *store, struct vl_round *due)
 static void wanted(const valori *store, struct vl_index_parameters *out)
 {
 	vl_index_configured(&store->replica.state.totals, out);
-	if (store->index_kind <= VALORI_INDEX_HNSW)
+	if (store->index_kind <= VALORI_INDEX_IVF)
 		out->kind = store->index_kind;
 }
 
@@ -431,6 +431,7 @@ valori_code valori_view_index(const valori_view *view, valori_index_info *out, v
 	info.covered = schedule->covered;
 	info.bytes = size_of(&round->index);
 	info.digest = digest;
+	info.lists = round->index.has_lists ? round->index.ivf.lists : 0;
 	info.size = out->size < sizeof(info) ? out->size : (uint32_t)sizeof(info);
 	memcpy(out, &info, info.size);
 	return VALORI_OK;

@@ -28,6 +28,7 @@ struct plan {
 	const struct vl_index *index; /* NULL: there is none, or it is of no use */
 	const struct vl_filter *filter;
 	struct vl_hnsw_effort effort;
+	uint32_t probes;
 	const uint64_t *allowed; /* ALLOWED: a bit per row */
 	const uint32_t *list;    /* LIST: rows */
 	size_t length;
@@ -93,10 +94,11 @@ static valori_code search_index(struct slice *slice)
 					    slice->count, plan->k, plan->filter, plan->list, plan->length, slice->heaps,
 					    slice->hits, &slice->counts, &slice->error);
 	case VALORI_PLAN_GRAPH:
+	case VALORI_PLAN_LISTS:
 	case VALORI_PLAN_ALLOWED:
 		code = vl_index_search(plan->index, plan->state, slice->scratch->inner, slice->queries, slice->count,
-				       plan->k, &plan->effort, plan->filter, plan->allowed, slice->heaps, slice->hits,
-				       &slice->counts, &slice->error);
+				       plan->k, &plan->effort, plan->probes, plan->filter, plan->allowed, slice->heaps,
+				       slice->hits, &slice->counts, &slice->error);
 		return code == VALORI_OK ? repeat_short(slice) : code;
 	case VALORI_PLAN_NONE:
 	case VALORI_PLAN_SCAN:
@@ -303,7 +305,8 @@ void vl_engine_free_scratches(valori *store)
 /* Does a thread take some of the queries, rather than some of the records? */
 static bool is_by_query(const struct plan *plan)
 {
-	return plan->kind == VALORI_PLAN_GRAPH || plan->kind == VALORI_PLAN_ALLOWED || plan->kind == VALORI_PLAN_LIST;
+	return plan->kind == VALORI_PLAN_GRAPH || plan->kind == VALORI_PLAN_LISTS ||
+	       plan->kind == VALORI_PLAN_ALLOWED || plan->kind == VALORI_PLAN_LIST;
 }
 
 /* The part i of count from first to last. */
@@ -440,6 +443,22 @@ static void set_effort(struct plan *plan, const valori_search_options *options)
 	plan->effort.matches = plan->allowed != NULL ? (uint32_t)plan->matched : 0;
 }
 
+/* The nearest of few are farther away than those of many: half as many lists more for each halving. */
+static uint32_t choose_probes(const struct plan *plan, const valori_search_options *options)
+{
+	uint64_t probes = options->probes != 0 ? options->probes : vl_index_probes(&plan->state->totals), more;
+	uint32_t lists = plan->index->ivf.lists;
+
+	if (probes == 0)
+		for (probes = 1; (probes + 1) * (probes + 1) <= lists;)
+			probes++;
+	more = probes / 2 + 1;
+	if (plan->allowed != NULL)
+		for (uint64_t rows = plan->matched; rows < plan->index->codes.count / 2; rows = rows * 2 + 1)
+			probes += more;
+	return probes < lists ? (uint32_t)probes : lists;
+}
+
 /* Does the filter let all pass that is live? */
 static bool is_wide_open(const struct plan *plan)
 {
@@ -478,10 +497,14 @@ static valori_code choose(struct plan *plan, const valori_view *view, const valo
 			return VALORI_OK;
 		}
 	}
-	if (options->exact || !index->has_graph || index->graph.count == 0)
+	if (options->exact || !vl_index_is_quick(index))
 		return VALORI_OK;
-	plan->kind = plan->allowed != NULL ? VALORI_PLAN_ALLOWED : VALORI_PLAN_GRAPH;
+	plan->kind = index->has_lists ? VALORI_PLAN_LISTS : VALORI_PLAN_GRAPH;
+	if (plan->allowed != NULL)
+		plan->kind = VALORI_PLAN_ALLOWED;
 	set_effort(plan, options);
+	if (index->has_lists)
+		plan->probes = choose_probes(plan, options);
 	return VALORI_OK;
 }
 

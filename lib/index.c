@@ -26,7 +26,10 @@ enum {
 	HEAD_HAS_GRAPH = 92,
 	HEAD_CAPACITY = 96,
 	HEAD_LAST_BOUND = 104,
-	HEAD_END = 112,
+	HEAD_WANTED = 112,
+	HEAD_LISTS = 116,
+	HEAD_LISTED = 120,
+	HEAD_END = 124,
 
 	DEFAULT_M = 16,
 	DEFAULT_EF_CONSTRUCTION = 100,
@@ -53,7 +56,7 @@ static uint32_t parameter(const struct vl_totals *totals, enum vl_parameter whic
 void vl_index_configured(const struct vl_totals *totals, struct vl_index_parameters *out)
 {
 	out->kind = parameter(totals, VL_PARAM_INDEX, VL_INDEX_AUTO);
-	if (out->kind > VL_INDEX_HNSW)
+	if (out->kind > VL_INDEX_IVF)
 		out->kind = VL_INDEX_AUTO;
 	if (totals->config_set >> VL_PARAM_QUANT & 1 && totals->config[VL_PARAM_QUANT] == 0)
 		out->kind = VL_INDEX_NONE;
@@ -61,11 +64,17 @@ void vl_index_configured(const struct vl_totals *totals, struct vl_index_paramet
 	out->graph.ef_construction = parameter(totals, VL_PARAM_HNSW_EF_CONSTRUCTION, DEFAULT_EF_CONSTRUCTION);
 	out->graph.width = parameter(totals, VL_PARAM_BUILD_WIDTH, DEFAULT_WIDTH);
 	out->graph.slack = parameter(totals, VL_PARAM_BUILD_SLACK, DEFAULT_SLACK);
+	out->lists = parameter(totals, VL_PARAM_IVF_LISTS, 0);
 }
 
 uint32_t vl_index_ef(const struct vl_totals *totals)
 {
 	return parameter(totals, VL_PARAM_HNSW_EF_SEARCH, DEFAULT_EF);
+}
+
+uint32_t vl_index_probes(const struct vl_totals *totals)
+{
+	return parameter(totals, VL_PARAM_IVF_PROBES, 0);
 }
 
 /* ---- when a round is due ---- */
@@ -74,7 +83,7 @@ bool vl_index_is_like(const struct vl_index_parameters *a, const struct vl_index
 {
 	return a->kind == b->kind && a->graph.m == b->graph.m &&
 	       a->graph.ef_construction == b->graph.ef_construction && a->graph.width == b->graph.width &&
-	       a->graph.slack == b->graph.slack;
+	       a->graph.slack == b->graph.slack && (a->kind != VL_INDEX_IVF || a->lists == b->lists);
 }
 
 void vl_schedule_begin(struct vl_schedule *schedule, const struct vl_index_parameters *parameters, uint64_t height)
@@ -177,6 +186,8 @@ void vl_index_free(struct vl_index *index)
 	vl_codes_free(&index->codes);
 	if (index->has_graph)
 		vl_hnsw_free(&index->graph);
+	if (index->has_lists)
+		vl_ivf_free(&index->ivf);
 	memset(index, 0, sizeof(*index));
 }
 
@@ -187,6 +198,8 @@ struct vl_index vl_index_share(const struct vl_index *index)
 	share.codes = vl_codes_share(&index->codes);
 	if (index->has_graph)
 		share.graph = vl_hnsw_share(&index->graph);
+	if (index->has_lists)
+		share.ivf = vl_ivf_share(&index->ivf);
 	return share;
 }
 
@@ -224,6 +237,23 @@ static valori_code renew(struct vl_index *index, const struct vl_state *state, c
 	return VALORI_OK;
 }
 
+/* Codes that were settled anew are no longer those the centroids were trained for. */
+static valori_code list_rows(struct vl_index *index, bool is_settled, const struct vl_workers *workers,
+			     valori_error *error)
+{
+	if (index->has_lists && is_settled) {
+		vl_ivf_free(&index->ivf);
+		index->has_lists = false;
+	}
+	if (!index->has_lists) {
+		if (index->codes.count < VL_GRAPH_MIN)
+			return VALORI_OK;
+		vl_ivf_init(&index->ivf, index->env, index->schedule.parameters.lists);
+		index->has_lists = true;
+	}
+	return vl_ivf_grow(&index->ivf, &index->codes, workers, error);
+}
+
 static valori_code link_rows(struct vl_index *index, const uint32_t *renumbered, const struct vl_workers *workers,
 			     valori_error *error)
 {
@@ -233,6 +263,8 @@ static valori_code link_rows(struct vl_index *index, const uint32_t *renumbered,
 
 	if (parameters->kind == VL_INDEX_BRUTE)
 		return VALORI_OK;
+	if (parameters->kind == VL_INDEX_IVF)
+		return list_rows(index, renumbered != NULL, workers, error);
 	if (index->has_graph && renumbered != NULL) {
 		code = vl_hnsw_repair(&index->graph, &index->codes, renumbered, workers, error);
 		if (code != VALORI_OK)
@@ -289,6 +321,7 @@ valori_code vl_index_round(struct vl_index *index, const struct vl_state *state,
 struct vl_index_scratch {
 	const struct vl_env *env;
 	struct vl_hnsw_scratch *walk;
+	struct vl_ivf_scratch *look;
 	void *memory;
 	size_t size;
 };
@@ -304,9 +337,11 @@ valori_code vl_index_scratch_new(struct vl_index_scratch **out, const struct vl_
 	*scratch = (struct vl_index_scratch){.env = env};
 	code = vl_hnsw_scratch_new(&scratch->walk, env, error);
 	if (code == VALORI_OK)
+		code = vl_ivf_scratch_new(&scratch->look, env, error);
+	if (code == VALORI_OK)
 		*out = scratch;
 	else
-		vl_release(env, scratch, sizeof(*scratch));
+		vl_index_scratch_free(scratch);
 	return code;
 }
 
@@ -315,6 +350,7 @@ void vl_index_scratch_free(struct vl_index_scratch *scratch)
 	if (scratch == NULL)
 		return;
 	vl_hnsw_scratch_free(scratch->walk);
+	vl_ivf_scratch_free(scratch->look);
 	vl_release(scratch->env, scratch->memory, scratch->size);
 	vl_release(scratch->env, scratch, sizeof(*scratch));
 }
@@ -428,33 +464,43 @@ static void fetch_ahead(const struct vl_index *index, const struct vl_state *sta
 		}
 }
 
+bool vl_index_is_quick(const struct vl_index *index)
+{
+	return index->has_lists || (index->has_graph && index->graph.count > 0);
+}
+
 valori_code vl_index_search(const struct vl_index *index, const struct vl_state *state,
 			    struct vl_index_scratch *scratch, const uint8_t *queries, size_t count, size_t k,
-			    const struct vl_hnsw_effort *effort, const struct vl_filter *filter,
-			    const uint64_t *allowed, valori_hit *heaps, size_t *hits,
-			    struct vl_index_counts *counts, valori_error *error)
+			    const struct vl_hnsw_effort *effort, uint32_t probes, const struct vl_filter *filter,
+			    const uint64_t *allowed, valori_hit *heaps, size_t *hits, struct vl_index_counts *counts,
+			    valori_error *error)
 {
-	enum { TOGETHER = 16 };
+	enum { WALKING = 16, TOGETHER = 64 };
 	const struct vl_codes *codes = &index->codes;
-	size_t codes_size = (size_t)TOGETHER * codes->stride, found_size = (size_t)TOGETHER * effort->ef * 8;
+	const struct vl_ivf_effort looking = {effort->k, effort->ef, probes};
+	size_t most = index->has_lists ? TOGETHER : WALKING;
+	size_t codes_size = most * codes->stride, found_size = most * effort->ef * 8;
 	size_t row_size = (size_t)index->dim * 4, founds[TOGETHER];
 	uint64_t residuals[TOGETHER], *found;
 	uint8_t *coded;
 	valori_code code;
 
-	if (!index->has_graph || index->graph.count == 0 || !can_answer(index, state, filter))
+	if (!vl_index_is_quick(index) || !can_answer(index, state, filter))
 		return VALORI_OK;
 	coded = room(scratch, codes_size + found_size);
 	if (coded == NULL)
 		return no_memory(error);
 	found = (uint64_t *)(void *)(coded + codes_size);
-	for (size_t first = 0; first < count; first += TOGETHER) {
-		size_t part = count - first < TOGETHER ? count - first : TOGETHER;
+	for (size_t first = 0; first < count; first += most) {
+		size_t part = count - first < most ? count - first : most;
 
 		for (size_t q = 0; q < part; q++)
 			residuals[q] = vl_codes_query(codes, queries + (first + q) * row_size,
 						      coded + q * codes->stride);
-		if (part == 1)
+		if (index->has_lists)
+			code = vl_ivf_search(&index->ivf, codes, scratch->look, coded, part, &looking, allowed, found,
+					     founds, &counts->visited, error);
+		else if (part == 1)
 			code = vl_hnsw_search(&index->graph, codes, scratch->walk, coded, effort, allowed, found,
 					      founds, &counts->visited, error);
 		else
@@ -576,7 +622,7 @@ const char *vl_index_part_name(enum vl_index_part part)
 {
 	static const char *const names[VL_INDEX_PARTS] = {
 		"index", "index ids", "index codes", "index bounds", "index levels", "index links", "index upper",
-		"index above"};
+		"index above", "index centroids", "index starts", "index members"};
 
 	return part < VL_INDEX_PARTS ? names[part] : "unknown part";
 }
@@ -602,6 +648,12 @@ static void encode_head(const struct vl_index *index, uint8_t head[VL_INDEX_HEAD
 	vl_put32(head + HEAD_CODES, index->codes.count);
 	vl_put32(head + HEAD_CAPACITY, index->codes.capacity);
 	vl_put64(head + HEAD_LAST_BOUND, index->codes.last_bound);
+	if (schedule->parameters.kind == VL_INDEX_IVF)
+		vl_put32(head + HEAD_WANTED, schedule->parameters.lists);
+	if (index->has_lists) {
+		vl_put32(head + HEAD_LISTS, index->ivf.lists);
+		vl_put32(head + HEAD_LISTED, index->ivf.count);
+	}
 	if (!index->has_graph)
 		return;
 	vl_put32(head + HEAD_GRAPH, index->graph.count);
@@ -615,7 +667,7 @@ static void encode_head(const struct vl_index *index, uint8_t head[VL_INDEX_HEAD
 static void measure(const struct vl_index *index, struct vl_index_bytes parts[VL_INDEX_PARTS])
 {
 	uint32_t rows = index->codes.count, graph = index->has_graph ? index->graph.count : 0;
-	uint32_t m = index->schedule.parameters.graph.m;
+	uint32_t m = index->schedule.parameters.graph.m, lists = index->has_lists ? index->ivf.lists : 0;
 
 	parts[VL_INDEX_PART_HEAD] = (struct vl_index_bytes){NULL, VL_INDEX_HEAD, 1};
 	parts[VL_INDEX_PART_IDS] = (struct vl_index_bytes){NULL, 4, rows};
@@ -626,6 +678,9 @@ static void measure(const struct vl_index *index, struct vl_index_bytes parts[VL
 	parts[VL_INDEX_PART_UPPER] = (struct vl_index_bytes){NULL, 4, graph};
 	parts[VL_INDEX_PART_ABOVE] =
 		(struct vl_index_bytes){NULL, 4 * m, index->has_graph ? index->graph.above_count : 0};
+	parts[VL_INDEX_PART_CENTROIDS] = (struct vl_index_bytes){NULL, (index->dim + 63) / 64 * 64, lists};
+	parts[VL_INDEX_PART_STARTS] = (struct vl_index_bytes){NULL, 4, lists > 0 ? lists + UINT64_C(1) : 0};
+	parts[VL_INDEX_PART_MEMBERS] = (struct vl_index_bytes){NULL, 4, lists > 0 ? index->ivf.count : 0};
 }
 
 void vl_index_bytes(const struct vl_index *index, uint8_t head[VL_INDEX_HEAD],
@@ -637,6 +692,11 @@ void vl_index_bytes(const struct vl_index *index, uint8_t head[VL_INDEX_HEAD],
 	parts[VL_INDEX_PART_IDS].data = index->codes.ids.data;
 	parts[VL_INDEX_PART_CODES].data = index->codes.rows.data;
 	parts[VL_INDEX_PART_BOUNDS].data = index->codes.bounds.data;
+	if (index->has_lists) {
+		parts[VL_INDEX_PART_CENTROIDS].data = index->ivf.centroids.data;
+		parts[VL_INDEX_PART_STARTS].data = index->ivf.starts.data;
+		parts[VL_INDEX_PART_MEMBERS].data = index->ivf.members.data;
+	}
 	if (index->has_graph) {
 		parts[VL_INDEX_PART_LEVELS].data = index->graph.levels.data;
 		parts[VL_INDEX_PART_LINKS].data = index->graph.links.data;
@@ -664,7 +724,7 @@ static const char *head_fault(const struct vl_index *index, const struct vl_stat
 	const struct vl_schedule *schedule = &index->schedule;
 	const struct vl_hnsw_parameters *graph = &schedule->parameters.graph;
 
-	if (schedule->parameters.kind > VL_INDEX_HNSW)
+	if (schedule->parameters.kind > VL_INDEX_IVF)
 		return "no such kind";
 	if (graph->m < 2 || graph->m > 256 || graph->ef_construction < 1 || graph->ef_construction > 65536 ||
 	    graph->width < 1 || graph->width > 64 || graph->slack < 1024 || graph->slack > 65536)
@@ -681,6 +741,12 @@ static const char *head_fault(const struct vl_index *index, const struct vl_stat
 	if (head[HEAD_HAS_GRAPH] > 1 || !vl_is_zero(head + HEAD_HAS_GRAPH + 1, HEAD_CAPACITY - HEAD_HAS_GRAPH - 1) ||
 	    !vl_is_zero(head + HEAD_CAPACITY + 4, 4) || !vl_is_zero(head + HEAD_END, VL_INDEX_HEAD - HEAD_END))
 		return "unused bytes are not zero";
+	if (schedule->parameters.kind != VL_INDEX_IVF && !vl_is_zero(head + HEAD_WANTED, HEAD_END - HEAD_WANTED))
+		return "lists that are not there";
+	if (index->has_graph && schedule->parameters.kind == VL_INDEX_IVF)
+		return "no such kind";
+	if (index->has_lists ? index->ivf.count > index->codes.count : vl_get32(head + HEAD_LISTED) != 0)
+		return "lists do not fit its rows";
 	if (!index->has_graph)
 		return vl_is_zero(head + HEAD_GRAPH, HEAD_HAS_GRAPH - HEAD_GRAPH) ? NULL : "a graph that is not there";
 	if (index->graph.count > index->codes.count)
@@ -707,6 +773,13 @@ static void decode_head(struct vl_index *index, const uint8_t *head)
 	index->codes.count = vl_get32(head + HEAD_CODES);
 	index->codes.capacity = vl_get32(head + HEAD_CAPACITY);
 	index->codes.last_bound = vl_get64(head + HEAD_LAST_BOUND);
+	schedule->parameters.lists = vl_get32(head + HEAD_WANTED);
+	index->has_lists = vl_get32(head + HEAD_LISTS) != 0;
+	if (index->has_lists) {
+		vl_ivf_init(&index->ivf, index->env, schedule->parameters.lists);
+		index->ivf.lists = vl_get32(head + HEAD_LISTS);
+		index->ivf.count = vl_get32(head + HEAD_LISTED);
+	}
 	index->has_graph = head[HEAD_HAS_GRAPH] == 1;
 	if (!index->has_graph)
 		return;
@@ -750,6 +823,12 @@ valori_code vl_index_attach(struct vl_index *index, const struct vl_env *env, co
 	map(&index->codes.ids, &parts[VL_INDEX_PART_IDS]);
 	map(&index->codes.rows, &parts[VL_INDEX_PART_CODES]);
 	map(&index->codes.bounds, &parts[VL_INDEX_PART_BOUNDS]);
+	if (index->has_lists) {
+		map(&index->ivf.centroids, &parts[VL_INDEX_PART_CENTROIDS]);
+		map(&index->ivf.starts, &parts[VL_INDEX_PART_STARTS]);
+		map(&index->ivf.members, &parts[VL_INDEX_PART_MEMBERS]);
+		return vl_ivf_attach(&index->ivf, &index->codes, error);
+	}
 	if (!index->has_graph)
 		return VALORI_OK;
 	map(&index->graph.levels, &parts[VL_INDEX_PART_LEVELS]);
@@ -765,11 +844,14 @@ void vl_index_digest(const struct vl_index *index, uint8_t out[VL_HASH_SIZE])
 	struct vl_index_bytes parts[VL_INDEX_PARTS];
 	uint8_t head[VL_INDEX_HEAD], digest[VL_HASH_SIZE];
 	struct vl_blake3 hash;
+	unsigned last;
 
 	vl_index_bytes(index, head, parts);
+	/* The head says whether there are lists: without any, their parts are left out. */
+	last = index->has_lists ? VL_INDEX_PARTS : VL_INDEX_PART_CENTROIDS;
 	vl_blake3_init(&hash, kernels, VL_HASH_INDEX);
 	vl_blake3_update(&hash, head, sizeof(head));
-	for (unsigned part = VL_INDEX_PART_IDS; part < VL_INDEX_PARTS; part++) {
+	for (unsigned part = VL_INDEX_PART_IDS; part < last; part++) {
 		vl_blake3(kernels, VL_HASH_PLAIN, parts[part].data, (size_t)parts[part].count * parts[part].elem_size,
 			  digest);
 		vl_blake3_update(&hash, digest, sizeof(digest));
@@ -841,5 +923,9 @@ valori_code vl_index_check(const struct vl_index *index, const struct vl_state *
 		code = vl_fail(error, VALORI_DAMAGED, "index: not all rows are in the graph");
 	if (code == VALORI_OK && index->has_graph)
 		code = vl_hnsw_check(&index->graph, error);
+	if (code == VALORI_OK && index->has_lists && index->ivf.count != index->codes.count)
+		code = vl_fail(error, VALORI_DAMAGED, "index: not all rows are in lists");
+	if (code == VALORI_OK && index->has_lists)
+		code = vl_ivf_check(&index->ivf, &index->codes, NULL, error);
 	return code;
 }

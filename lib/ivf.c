@@ -153,7 +153,8 @@ valori_code vl_ivf_attach(const struct vl_ivf *ivf, const struct vl_codes *codes
 	if (ivf->count > VL_CODES_MAX || ivf->count > codes->count || ivf->lists > VL_CODES_MAX ||
 	    (ivf->lists == 0) != (ivf->count == 0))
 		return vl_fail(error, VALORI_DAMAGED, "lists: there are no such rows");
-	if (ivf->centroids.size < (uint64_t)ivf->lists * codes->stride || ivf->members.size < (uint64_t)ivf->count * 4 ||
+	if (ivf->centroids.size < (uint64_t)ivf->lists * codes->stride ||
+	    ivf->members.size < (uint64_t)ivf->count * 4 ||
 	    (ivf->lists > 0 && ivf->starts.size < (ivf->lists + UINT64_C(1)) * 4))
 		return vl_fail(error, VALORI_DAMAGED, "lists: parts are missing");
 	return VALORI_OK;

@@ -186,14 +186,16 @@ typedef enum valori_config { /* parameters of CONFIG; the others are for later *
 	VALORI_CONFIG_INDEX = 1,	       /* valori_index_kind */
 	VALORI_CONFIG_HNSW_M = 2,	       /* 2...256 links of a row, twice as many on the lowest layer: 16 */
 	VALORI_CONFIG_HNSW_EF_CONSTRUCTION = 3, /* 1...65,536 candidates that are weighed for them: 100 */
-	VALORI_CONFIG_HNSW_EF_SEARCH = 4       /* 1...65,536: what a search keeps that does not say: 128 */
+	VALORI_CONFIG_HNSW_EF_SEARCH = 4,      /* 1...65,536: what a search keeps that does not say: 128 */
+	VALORI_CONFIG_IVF_LISTS = 7,	       /* up to 1,048,576, and a sixteenth of the rows; 0: the root of these */
+	VALORI_CONFIG_IVF_PROBES = 8	       /* up to 1,048,576: lists a search looks at; 0: the root of all */
 } valori_config;
 
 typedef enum valori_index_kind { /* VALORI_CONFIG_INDEX */
 	VALORI_INDEX_AUTO = 0,	 /* a graph from 32,768 rows on */
 	VALORI_INDEX_BRUTE = 1,	 /* codes and the exact scan */
 	VALORI_INDEX_HNSW = 2,	 /* a graph from 1,024 rows on */
-	VALORI_INDEX_IVF = 3,	 /* not in this version: as AUTO */
+	VALORI_INDEX_IVF = 3,	 /* inverted lists from 1,024 rows on */
 	VALORI_INDEX_LOGGED = 4	 /* valori_options.index: as the log says */
 } valori_index_kind;
 
@@ -480,6 +482,7 @@ typedef struct valori_search_options {
 	uint32_t slack;	      /* it ends when what comes next is farther than slack/1024 of the k-th; 0: 1300 */
 	uint64_t boundary;    /* not 0: answer only with the index of this boundary, else NOT_FOUND */
 	struct valori_explanation *explanation; /* if not NULL: how it was done, all queries together */
+	uint32_t probes;      /* inverted lists to look at, more where a filter allows few; 0: as the log says */
 } valori_search_options;
 
 #define VALORI_SEARCH_INIT {.size = sizeof(valori_search_options), .k = 10}
@@ -495,7 +498,8 @@ typedef enum valori_plan {
 	VALORI_PLAN_CODES = 2,	/* every code, and the vectors that these cannot exclude: as certain */
 	VALORI_PLAN_LIST = 3,	/* the same over the few records that the filter allows */
 	VALORI_PLAN_GRAPH = 4,	/* a walk through the graph */
-	VALORI_PLAN_ALLOWED = 5 /* the same among the records that the filter allows */
+	VALORI_PLAN_ALLOWED = 5, /* a walk, or a look, among the records that the filter allows */
+	VALORI_PLAN_LISTS = 6	/* a look through the nearest inverted lists */
 } valori_plan;
 
 typedef struct valori_explanation {
@@ -506,16 +510,16 @@ typedef struct valori_explanation {
 	uint64_t matched;  /* rows that the filter allows; VALORI_NONE: they were not counted */
 	uint64_t tail;	   /* records behind the boundary, which were scanned */
 	uint64_t scanned;  /* codes and vectors that scans went over */
-	uint64_t visited;  /* codes compared in the graph */
+	uint64_t visited;  /* codes compared in the graph, or of lists */
 	uint64_t compared; /* vectors compared exactly after their codes */
 	uint64_t repeated; /* queries answered again by a scan, because the walk had found fewer than k */
 } valori_explanation;
 
 /*
  * The k nearest live records of each of count queries (count x dim Q16.16 that satisfy the acceptance rule), nearest
- * first, equal distances by smaller id: exactly, unless the view has an index with a graph and options do not ask for
- * exact; then nearly always, and the same on every machine for the same boundary. out has room for count x k;
- * out_counts[i] = min(k, matches), also with a graph.
+ * first, equal distances by smaller id: exactly, unless the view has an index with a graph or lists and options do not
+ * ask for exact; then nearly always, and the same on every machine for the same boundary. out has room for count x k;
+ * out_counts[i] = min(k, matches), also with these.
  * All queries share one pass over what is scanned. Every hit's record leaf is recomputed and compared before it is
  * returned: DAMAGED if one differs (a snapshot with a damaged data section). Also INVALID, RANGE, UNKNOWABLE,
  * NOT_FOUND (boundary), NO_MEMORY. [read]
@@ -537,6 +541,7 @@ typedef struct valori_index_info {
 	uint64_t covered;  /* record slots up to the boundary */
 	uint64_t bytes;	   /* its size */
 	valori_hash digest; /* of all its bytes: the same wherever since and boundary are the same */
+	uint32_t lists; /* inverted lists that it has */
 } valori_index_info;
 
 /*

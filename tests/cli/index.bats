@@ -15,8 +15,8 @@ said() { sed -n '1s/.*[ ,]'"$1"' \([^,]*\).*/\1/p' "$2"; }
 		[2,8]
 		[4,77]
 	END
-	run -2 valori-ingest -l s -i ivf </dev/null
-	[[ $output == *"--index: ivf: not auto, brute or hnsw"* ]]
+	run -2 valori-ingest -l s -i ivfpq </dev/null
+	[[ $output == *"--index: ivfpq: not auto, brute, hnsw or ivf"* ]]
 	run -2 valori-ingest -l s --hnsw-m=1 </dev/null
 	run -2 valori-search -l s -i tree -e '[0,0,0,0]'
 }
@@ -71,6 +71,42 @@ said() { sed -n '1s/.*[ ,]'"$1"' \([^,]*\).*/\1/p' "$2"; }
 	valori-search -l s -k 5 --boundary="$boundary" queries | cmp later -
 	run -1 valori-search -l s --boundary=$((boundary + 1)) queries
 	[[ $output == *"no round of the index ends at height $((boundary + 1))"* ]]
+}
+
+@test "lists: recorded, saved, mapped; equal bytes at equal boundaries, for any number of threads" {
+	rows 5000 8 9 | valori-ingest -q -l s -d 8 -i ivf --ivf-lists=50 --ivf-probes=9 --batch 100 >ids
+	valori-replay --json s | jq -c 'select(.parameter) | [.parameter, .value]' >config
+	diff config - <<-'END'
+		[1,3]
+		[7,50]
+		[8,9]
+	END
+	rows 60 8 5 | sed 's/.*"vector"/{"vector"/' >queries
+	valori-search -l s -k 5 --exact queries >truth
+	valori-search -l s -k 5 --boundary=latest --explain queries >log 2>why
+	[ "$(said plan why)" = lists ]
+	[ "$(said index why)" = ivf ]
+	[ "$(comm -12 <(sort truth) <(sort log) | wc -l)" -ge 270 ]
+	valori-snapshot -q -l s --threads 2
+	valori-verify s/snapshot.val
+	valori-replay -o - s | valori-ingest -q -l copy -f log - >ids
+	valori-snapshot -q -l copy
+	cmp <(valori-snapshot --info -s copy/snapshot.val | grep ^index) \
+		<(valori-snapshot --info -s s/snapshot.val | grep ^index)
+	valori-search -s s/snapshot.val -k 5 --explain queries 2>why | cmp log -
+	[ "$(said plan why)" = lists ]
+	valori-search -l s/events.log -k 5 --threads 3 queries | cmp log -
+	for cpu in portable sse4 avx2; do
+		VALORI_CPU=$cpu valori-search -l s -k 5 --boundary=latest queries | cmp log -
+	done
+	valori-search -s s/snapshot.val -k 5 --nprobe 50 queries | cmp truth -
+	# one by one as well as together
+	head -n 5 queries | while read -r query; do valori-search -l s -k 5 -e "$query"; done | cut -f 2- |
+		cmp - <(head -n 25 log | cut -f 2-)
+	for tag in 1 2 3; do valori-search -l s -k 50 --exact --tag $tag queries; done >plain
+	for tag in 1 2 3; do valori-search -l s -k 50 --tag $tag queries; done | cmp plain -
+	run -2 valori-search -l s --nprobe 0 queries
+	run -2 valori-ingest -l s --ivf-lists 1048577 </dev/null
 }
 
 @test "a filter: as many hits as there are matches, at every selectivity" {

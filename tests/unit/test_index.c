@@ -204,7 +204,9 @@ static void test_ways(uint32_t kind, uint64_t records, const char *name)
 	lived = index_of(store);
 	wrong += valori_close(store, NULL) != VALORI_OK;
 	check(wrong == 0 && lived.boundary > 0, "%s: a store is filled beside its index", name);
-	check((lived.has_graph != 0) == (kind == VALORI_INDEX_HNSW) && lived.rows > records / 3 && lived.rows < records,
+	check((lived.has_graph != 0) == (kind == VALORI_INDEX_HNSW) &&
+		      (lived.lists != 0) == (kind == VALORI_INDEX_IVF) && lived.rows > records / 3 &&
+		      lived.rows < records,
 	      "%s: what is gone has left the index", name);
 
 	options = options_of(directory, VALORI_READ | VALORI_INDEX);
@@ -533,6 +535,52 @@ static void test_answers(uint32_t kind, const char *name)
 	stores_remove(directory);
 }
 
+/* How many lists there are, and how many are looked at: by the log, and by who asks. */
+static void test_lists(void)
+{
+	static struct answers truth, found;
+	char directory[256];
+	int32_t queries[QUERIES * DIM];
+	valori_search_options options = VALORI_SEARCH_INIT;
+	valori_index_info before, after;
+	uint64_t seed = 10, visited[4] = {0};
+	unsigned wrong = 0;
+	valori_view *view;
+	valori *store;
+
+	stores_make(directory);
+	store = open_at(directory, VALORI_WRITE | VALORI_CREATE | VALORI_INDEX);
+	wrong += !configure(store, 1, VALORI_INDEX_IVF) || !configure(store, VALORI_CONFIG_IVF_LISTS, 100);
+	wrong += fill(store, &seed, 4000, 200, 0);
+	before = index_of(store);
+	wrong += !configure(store, VALORI_CONFIG_IVF_PROBES, 100);
+	after = index_of(store);
+	check(wrong == 0 && before.lists > 60 && before.lists <= 100 && after.since == before.since,
+	      "as many lists as the log says; how many are looked at begins nothing anew");
+	draw_queries(&seed, queries);
+	valori_view_open(store, &view, NULL);
+	options.exact = 1;
+	wrong += !ask(view, queries, options, &truth);
+	options.exact = 0;
+	for (unsigned i = 0; i < 4; i++) {
+		options.probes = i == 0 ? 0 : 4 * i;
+		wrong += !ask(view, queries, options, &found) || found.explanation.plan != VALORI_PLAN_LISTS;
+		visited[i] = found.explanation.visited;
+		if (i == 0)
+			wrong += memcmp(found.hits, truth.hits, sizeof(truth.hits)) != 0;
+	}
+	check(wrong == 0 && visited[0] >= QUERIES * before.rows,
+	      "where the log says all lists, all are looked at, and the nearest found");
+	check(visited[1] > 0 && visited[1] < visited[2] && visited[2] < visited[3] && visited[3] < visited[0] / 2,
+	      "who asks may look at fewer");
+	valori_view_close(view);
+	wrong += !configure(store, VALORI_CONFIG_IVF_LISTS, 20);
+	after = index_of(store);
+	check(wrong == 0 && after.lists == 20 && after.since > before.since, "another number of lists begins anew");
+	valori_close(store, NULL);
+	stores_remove(directory);
+}
+
 /* A writer beside readers: what a view finds does not change. */
 static void test_beside_writer(void)
 {
@@ -840,7 +888,7 @@ static void test_refusals(void)
 	opening.flags = VALORI_INDEX | VALORI_NO_VECTORS;
 	check(valori_open(&opening, &store, NULL) == VALORI_INVALID, "no index without vectors");
 	opening.flags = VALORI_INDEX;
-	opening.index = VALORI_INDEX_IVF;
+	opening.index = VALORI_INDEX_LOGGED + 1;
 	check(valori_open(&opening, &store, NULL) == VALORI_INVALID, "no index of a kind that there is not");
 	opening.flags = 0;
 	opening.index = VALORI_INDEX_LOGGED;
@@ -863,12 +911,15 @@ int main(void)
 {
 	test_ways(VALORI_INDEX_BRUTE, 2600, "codes");
 	test_ways(VALORI_INDEX_HNSW, 4200, "graph");
+	test_ways(VALORI_INDEX_IVF, 4200, "lists");
 	test_groups();
 	test_golden();
 	test_check();
 	test_new_configuration();
+	test_lists();
 	test_answers(VALORI_INDEX_AUTO, "4,000 records, a quarter of them gone");
 	test_answers(VALORI_INDEX_HNSW, "the same with a graph");
+	test_answers(VALORI_INDEX_IVF, "the same with lists");
 	test_beside_writer();
 	test_few();
 	test_hollow();

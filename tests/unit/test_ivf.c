@@ -64,8 +64,8 @@ static unsigned recall(const struct asked *asked, unsigned *wrong)
 		memset(query, 0, asked->codes->stride);
 		make_code(query, asked->codes->dim, &seed);
 		matches = scan(asked->codes, query, asked->allowed, truth);
-		*wrong += vl_ivf_search(asked->ivf, asked->codes, scratch, query, 1, &asked->effort, asked->allowed, out,
-					&found, NULL, NULL) != VALORI_OK;
+		*wrong += vl_ivf_search(asked->ivf, asked->codes, scratch, query, 1, &asked->effort, asked->allowed,
+					out, &found, NULL, NULL) != VALORI_OK;
 		*wrong += found > asked->effort.ef || found > matches;
 		*wrong += found < (asked->effort.k < matches ? asked->effort.k : matches);
 		for (size_t i = 0; i < found; i++) {
@@ -238,8 +238,8 @@ static void test_many(void)
 	}
 	check_u64(differ, 0, "many queries have the answers of each alone, with all kernels");
 	check(compared == compared_single && compared > 0, "and cost as many distances");
-	check_u64(vl_ivf_search(&ivf, &codes, scratch, queries, 0, &efforts[0], NULL, out, found, NULL, NULL), VALORI_OK,
-		  "no query, no answer");
+	check_u64(vl_ivf_search(&ivf, &codes, scratch, queries, 0, &efforts[0], NULL, out, found, NULL, NULL),
+		  VALORI_OK, "no query, no answer");
 	free(queries);
 	vl_ivf_scratch_free(scratch);
 	vl_ivf_free(&ivf);
