@@ -707,6 +707,42 @@ static const char *resolve(const char *bind, char *out, size_t size)
 	return NULL;
 }
 
+/* With small stacks for its threads, which it takes from the process's default: that is put back. */
+static struct mg_context *start_library(struct mg_init_data *init, struct mg_error_data *error)
+{
+	struct mg_context *context;
+#ifdef __GLIBC__
+	pthread_attr_t before, small;
+	bool is_known = pthread_getattr_default_np(&before) == 0;
+
+	if (is_known && pthread_attr_init(&small) == 0) {
+		pthread_attr_setstacksize(&small, STACK_SIZE);
+		pthread_setattr_default_np(&small);
+		pthread_attr_destroy(&small);
+	}
+#endif
+	context = mg_start2(init, error);
+#ifdef __GLIBC__
+	if (is_known) {
+		pthread_setattr_default_np(&before);
+		pthread_attr_destroy(&before);
+	}
+#endif
+	return context;
+}
+
+static bool start_watch(struct http_server *server)
+{
+	pthread_attr_t attributes;
+
+	if (pthread_attr_init(&attributes) != 0)
+		return false;
+	pthread_attr_setstacksize(&attributes, STACK_SIZE);
+	server->is_watched = pthread_create(&server->watch, &attributes, watch, server) == 0;
+	pthread_attr_destroy(&attributes);
+	return server->is_watched;
+}
+
 struct http_server *http_start(const struct http_options *options, char *message, size_t message_size)
 {
 	char ports[64], threads[16], patience[16], idle[16], head[16], text[256] = "";
@@ -752,14 +788,7 @@ struct http_server *http_start(const struct http_options *options, char *message
 	struct mg_error_data error = {.text = text, .text_buffer_size = sizeof(text)};
 	struct mg_server_port bound;
 	const char *fault = resolve(options->bind, ports, sizeof(ports));
-#ifdef __GLIBC__
-	pthread_attr_t attributes;
 
-	pthread_attr_init(&attributes);
-	pthread_attr_setstacksize(&attributes, STACK_SIZE);
-	pthread_setattr_default_np(&attributes);
-	pthread_attr_destroy(&attributes);
-#endif
 	if (server == NULL || fault != NULL) {
 		snprintf(message, message_size, "%s: %s", options->bind, fault != NULL ? fault : "out of memory");
 		free(server);
@@ -773,7 +802,7 @@ struct http_server *http_start(const struct http_options *options, char *message
 	snprintf(idle, sizeof(idle), "%d", IDLE_MS);
 	snprintf(head, sizeof(head), "%d", HEADER_MAX);
 	errno = 0;
-	server->context = mg_start2(&init, &error);
+	server->context = start_library(&init, &error);
 	if (server->context == NULL) {
 		snprintf(message, message_size, "%s: %s", options->bind,
 			 errno == EADDRINUSE || strstr(text, "port") != NULL ? "the address is in use, or not ours"
@@ -783,12 +812,11 @@ struct http_server *http_start(const struct http_options *options, char *message
 	}
 	if (mg_get_server_ports(server->context, 1, &bound) == 1)
 		server->port = (unsigned)bound.port;
-	if (pthread_create(&server->watch, NULL, watch, server) != 0) {
+	if (!start_watch(server)) {
 		snprintf(message, message_size, "%s: no thread to watch the connections", options->bind);
 		http_stop(server);
 		return NULL;
 	}
-	server->is_watched = true;
 	return server;
 }
 
