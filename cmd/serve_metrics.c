@@ -79,6 +79,9 @@ void route_metrics(struct exchange *x)
 		return;
 	}
 	number(file, "valori_node_up", "gauge", "1 while the node runs.", 1);
+	number(file, "valori_node_degraded", "gauge", "1 while nothing can be written: /health says why.",
+	       node->read_only[0] != 0 || atomic_load(&node->has_fault));
+	number(file, "valori_replication_lag", "gauge", "Seconds behind the leader; a leader is not.", 0);
 	number(file, "valori_dim", "gauge", "Components of a vector.", info.dim);
 	number(file, "valori_records_live", "gauge", "Live records.", info.record_live);
 	number(file, "valori_records_capacity", "gauge", "Live records there may be.", config->records_max);

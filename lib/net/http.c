@@ -838,13 +838,15 @@ void http_stop(struct http_server *server)
 	until.tv_sec += GRACE_MS / 1000;
 	while (server->running != NULL && pthread_cond_timedwait(&server->ended, &server->mutex, &until) == 0)
 		;
-	/* Those that have been answered since are idle now. */
-	stop_reading(server, is_idle_or_listens, NULL);
 	server->is_over = true;
 	pthread_cond_broadcast(&server->ended);
 	pthread_mutex_unlock(&server->mutex);
 	if (server->is_watched)
 		pthread_join(server->watch, NULL);
+	/* Those that have been answered since are idle now. */
+	pthread_mutex_lock(&server->mutex);
+	stop_reading(server, is_idle_or_listens, NULL);
+	pthread_mutex_unlock(&server->mutex);
 	mg_stop(server->context);
 	pthread_cond_destroy(&server->ended);
 	pthread_mutex_destroy(&server->mutex);

@@ -460,3 +460,17 @@ load serve
 	[ "$(code)" = 400 ]
 	[ "$(ask POST /v1/search '{"query":[0],"k":2,"exact":true,"ef":10}' | jq -c '[.results[].id]')" = '[0,1]' ]
 }
+
+@test "the dashboard and the alerts of contrib/ use figures that there are" {
+	node -l db -d 2
+	ask GET /metrics >metrics
+	cd "$BATS_TEST_DIRNAME/../.." || return
+	jq -e '.panels|length >= 8' contrib/grafana-dashboard.json
+	count=0
+	for name in $(cat contrib/grafana-dashboard.json contrib/prometheus-rules.yml |
+		grep -oE 'valori_[a-z_]*[a-z]' | grep -vxE 'valori_' | sort -u); do
+		grep -qE "^$name[ {]" "$BATS_TEST_TMPDIR/metrics" || fail "$name"
+		count=$((count + 1))
+	done
+	[ "$count" -ge 15 ]
+}

@@ -1,0 +1,408 @@
+/*
+ * bench_serve.c - the node as its clients see it, over loopback: small searches beside a route that does nothing,
+ * durable inserts beside the bare disk, batches of JSON, and searches while a bulk insert runs.
+ *
+ * It starts valori-serve from its own directory's parent, with a store in BENCH_DIR (default: the current directory).
+ * SECONDS of each measurement: BENCH_SECONDS (2).
+ */
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	CLIENTS_MAX = 64,
+	SAMPLES = 1 << 20,
+	DIFFERENT = 32 /* requests of a client, made before */
+};
+
+struct node {
+	pid_t pid;
+	unsigned port;
+	char directory[512];
+};
+
+static double seconds_each = 2;
+
+static double now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+}
+
+static void die(const char *what)
+{
+	perror(what);
+	exit(1);
+}
+
+/* ---- the node ---- */
+
+static void start_node(struct node *node, const char *program, const char *dim)
+{
+	char log[600], line[128];
+	int ends[2];
+	FILE *said;
+
+	if (pipe(ends) != 0 || mkdtemp(node->directory) == NULL)
+		die("bench_serve");
+	snprintf(log, sizeof(log), "%s/db", node->directory);
+	node->pid = fork();
+	if (node->pid == 0) {
+		dup2(ends[1], STDOUT_FILENO);
+		close(ends[0]);
+		execl(program, program, "-b", "127.0.0.1:0", "-l", log, "-d", dim, "--records-max=10000000",
+		      "--index=hnsw", "--connections=128", "--body-max=64M", (char *)NULL);
+		die(program);
+	}
+	close(ends[1]);
+	said = fdopen(ends[0], "r");
+	if (said == NULL || fgets(line, sizeof(line), said) == NULL ||
+	    sscanf(line, "listening on 127.0.0.1:%u", &node->port) != 1)
+		die("valori-serve does not listen");
+	fclose(said);
+}
+
+static void stop_node(struct node *node)
+{
+	char command[600];
+
+	kill(node->pid, SIGTERM);
+	waitpid(node->pid, NULL, 0);
+	snprintf(command, sizeof(command), "rm -rf '%s'", node->directory);
+	if (system(command) != 0)
+		die("rm");
+}
+
+/* ---- a client ---- */
+
+static int connect_to(const struct node *node)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET,
+				      .sin_port = htons((uint16_t)node->port),
+				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0)
+		die("connect");
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	return fd;
+}
+
+/* A request as it is sent; to be freed. */
+static char *format_request(const char *method, const char *path, const char *body, size_t *size)
+{
+	size_t length = strlen(body);
+	char *request = malloc(length + 256);
+
+	if (request == NULL)
+		die("malloc");
+	*size = (size_t)sprintf(request, "%s %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n", method,
+				path, length);
+	memcpy(request + *size, body, length + 1);
+	*size += length;
+	return request;
+}
+
+static void ask(int fd, const char *request, size_t size)
+{
+	char answer[65536];
+	size_t used = 0, length, total = SIZE_MAX;
+
+	for (size_t sent = 0; sent < size;) {
+		ssize_t part = write(fd, request + sent, size - sent);
+
+		if (part <= 0)
+			die("write");
+		sent += (size_t)part;
+	}
+	while (used < total) {
+		ssize_t part = read(fd, answer + used, sizeof(answer) - 1 - used);
+		char *end;
+
+		if (part <= 0)
+			die("read");
+		used += (size_t)part;
+		answer[used] = 0;
+		if (total == SIZE_MAX && (end = strstr(answer, "\r\n\r\n")) != NULL) {
+			const char *field = strstr(answer, "Content-Length: ");
+
+			length = field != NULL ? strtoull(field + 16, NULL, 10) : 0;
+			total = (size_t)(end - answer) + 4 + length;
+		}
+	}
+	if (strncmp(answer, "HTTP/1.1 200", 12) != 0) {
+		fprintf(stderr, "bench_serve: %s\n", answer);
+		exit(1);
+	}
+}
+
+/* ---- many clients ---- */
+
+struct client {
+	pthread_t thread;
+	const struct node *node;
+	const char *method, *path;
+	char *(*body)(unsigned number, unsigned client); /* to be freed */
+	unsigned number;
+	double until; /* seconds, first from its start */
+	float *samples;
+	size_t count;
+};
+
+static void *run_client(void *context)
+{
+	struct client *client = context;
+	int fd = connect_to(client->node);
+	char *requests[DIFFERENT];
+	size_t sizes[DIFFERENT];
+
+	for (unsigned i = 0; i < DIFFERENT; i++) {
+		char *body = client->body(i, client->number);
+
+		requests[i] = format_request(client->method, client->path, body, &sizes[i]);
+		free(body);
+	}
+	client->until += now();
+	for (unsigned i = 0; now() < client->until; i++) {
+		double began = now();
+
+		ask(fd, requests[i % DIFFERENT], sizes[i % DIFFERENT]);
+		if (client->count++ < SAMPLES / CLIENTS_MAX)
+			client->samples[client->count - 1] = (float)(now() - began);
+	}
+	for (unsigned i = 0; i < DIFFERENT; i++)
+		free(requests[i]);
+	close(fd);
+	return NULL;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	float one = *(const float *)a, other = *(const float *)b;
+
+	return (one > other) - (one < other);
+}
+
+struct result {
+	double rate, p50, p99;
+};
+
+static void start_clients(struct client *clients, unsigned count, const struct client *model, double seconds)
+{
+	for (unsigned i = 0; i < count; i++) {
+		clients[i] = *model;
+		clients[i].number = i;
+		clients[i].until = seconds;
+		clients[i].samples = calloc(SAMPLES / CLIENTS_MAX, sizeof(float));
+		if (clients[i].samples == NULL ||
+		    pthread_create(&clients[i].thread, NULL, run_client, &clients[i]) != 0)
+			die("client");
+	}
+}
+
+static struct result join_clients(struct client *clients, unsigned count, double seconds)
+{
+	float *all = calloc(SAMPLES, sizeof(*all));
+	size_t used = 0, done = 0;
+	struct result result;
+
+	if (all == NULL)
+		die("calloc");
+	for (unsigned i = 0; i < count; i++) {
+		pthread_join(clients[i].thread, NULL);
+		done += clients[i].count;
+		if (clients[i].count > SAMPLES / CLIENTS_MAX)
+			clients[i].count = SAMPLES / CLIENTS_MAX;
+		memcpy(all + used, clients[i].samples, clients[i].count * sizeof(*all));
+		used += clients[i].count;
+		free(clients[i].samples);
+	}
+	qsort(all, used, sizeof(*all), by_value);
+	result = (struct result){(double)done / seconds, used > 0 ? all[used / 2] : 0,
+				 used > 0 ? all[used - 1 - used / 100] : 0};
+	free(all);
+	return result;
+}
+
+static struct result measure(const char *name, unsigned count, const struct client *model)
+{
+	struct client clients[CLIENTS_MAX];
+	struct result result;
+
+	start_clients(clients, count, model, seconds_each);
+	result = join_clients(clients, count, seconds_each);
+	printf("%-44s %3u clients %10.0f/s   p50 %8.0f us   p99 %8.0f us\n", name, count, result.rate, result.p50 * 1e6,
+	       result.p99 * 1e6);
+	fflush(stdout);
+	return result;
+}
+
+/* ---- bodies ---- */
+
+static unsigned dim = 128, rows = 1000;
+
+static size_t put_vector(char *out, unsigned seed)
+{
+	size_t used = 0;
+
+	out[used++] = '[';
+	for (unsigned i = 0; i < dim; i++) {
+		seed = seed * 1664525 + 1013904223;
+		used += (size_t)sprintf(out + used, "%s0.%06u", i > 0 ? "," : "", (seed >> 8) % 1000000);
+	}
+	out[used++] = ']';
+	return used;
+}
+
+static char *search_body(unsigned number, unsigned client)
+{
+	char *body = malloc(dim * 10 + 64);
+	size_t used = (size_t)sprintf(body, "{\"k\":10,\"query\":");
+
+	used += put_vector(body + used, number * 64 + client);
+	strcpy(body + used, "}");
+	return body;
+}
+
+static char *insert_body(unsigned number, unsigned client)
+{
+	char *body = malloc(dim * 10 + 64);
+	size_t used = (size_t)sprintf(body, "{\"values\":");
+
+	used += put_vector(body + used, number * 64 + client + 7);
+	strcpy(body + used, "}");
+	return body;
+}
+
+static char *kept[CLIENTS_MAX]; /* a batch, the same each time: what is measured is not how it is made */
+
+static char *batch_body(unsigned number, unsigned client)
+{
+	if (kept[client] == NULL) {
+		size_t used;
+
+		kept[client] = malloc((size_t)rows * (dim * 10 + 4) + 64);
+		used = (size_t)sprintf(kept[client], "{\"batch\":[");
+		for (unsigned i = 0; i < rows; i++) {
+			if (i > 0)
+				kept[client][used++] = ',';
+			used += put_vector(kept[client] + used, number * 1000 + i + client * 77777);
+		}
+		strcpy(kept[client] + used, "]}");
+	}
+	return strdup(kept[client]);
+}
+
+static char *no_body(unsigned number, unsigned client)
+{
+	(void)number, (void)client;
+	return strdup("");
+}
+
+/* Appends of 4 KiB with fdatasync, a second. */
+static double raw_syncs(const char *directory)
+{
+	char path[600], block[4096] = {1};
+	double began = now();
+	unsigned count = 0;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/raw", directory);
+	fd = open(path, O_WRONLY | O_CREAT, 0600);
+	if (fd < 0)
+		die(path);
+	while (now() - began < seconds_each) {
+		if (write(fd, block, sizeof(block)) != sizeof(block) || fdatasync(fd) != 0)
+			die(path);
+		count++;
+	}
+	close(fd);
+	return count / (now() - began);
+}
+
+int main(int argc, char **argv)
+{
+	const char *where = getenv("BENCH_DIR") != NULL ? getenv("BENCH_DIR") : ".";
+	const char *slash = strrchr(argv[0], '/');
+	struct client version = {.method = "GET", .path = "/v1/version", .body = no_body};
+	struct client search = {.method = "POST", .path = "/v1/search", .body = search_body};
+	struct client insert = {.method = "POST", .path = "/v1/records", .body = insert_body};
+	struct client batch = {.method = "POST", .path = "/v1/vectors/batch-insert", .body = batch_body};
+	struct client writers[1];
+	struct result idle, busy, empty;
+	struct node node;
+	char program[600];
+	double raw;
+	size_t size;
+	int fd;
+
+	(void)argc;
+	if (getenv("BENCH_SECONDS") != NULL)
+		seconds_each = atof(getenv("BENCH_SECONDS"));
+	snprintf(program, sizeof(program), "%.*s/../valori-serve", slash != NULL ? (int)(slash - argv[0]) : 1,
+		 slash != NULL ? argv[0] : ".");
+	if (access(program, X_OK) != 0) {
+		printf("valori-serve is off in this build\n");
+		return 0;
+	}
+	version.node = search.node = insert.node = batch.node = &node;
+
+	snprintf(node.directory, sizeof(node.directory), "%s/bench-serve-XXXXXX", where);
+	start_node(&node, program, "128");
+	raw = raw_syncs(node.directory);
+	printf("%-44s %20.0f/s\n", "append of 4 KiB and fdatasync", raw);
+	idle = measure("durable insert, 128 components", 1, &insert);
+	printf("%-44s %20.2f\n", "  of the bare disk", idle.rate / raw);
+	measure("durable insert, 128 components", 16, &insert);
+	stop_node(&node);
+
+	snprintf(node.directory, sizeof(node.directory), "%s/bench-serve-XXXXXX", where);
+	start_node(&node, program, "128");
+	fd = connect_to(&node);
+	for (unsigned i = 0; i < 10; i++) {
+		char *body = batch_body(i, i), *request = format_request("POST", batch.path, body, &size);
+
+		ask(fd, request, size);
+		free(request);
+		free(body);
+	}
+	close(fd);
+	for (unsigned count = 1; count <= 16; count *= 16) {
+		empty = measure("GET /v1/version", count, &version);
+		idle = measure("search, 10,000 x 128, k 10", count, &search);
+		printf("%-44s %20.2f\n", "  of a route that does nothing", idle.rate / empty.rate);
+	}
+	idle = measure("search, quiet", 2, &search);
+	start_clients(writers, 1, &batch, seconds_each);
+	busy = measure("search during a bulk insert", 2, &search);
+	join_clients(writers, 1, seconds_each);
+	printf("%-44s %20.2f\n", "  p99 by quiet p99", busy.p99 / idle.p99);
+	stop_node(&node);
+
+	dim = 384;
+	memset(writers, 0, sizeof(writers));
+	snprintf(node.directory, sizeof(node.directory), "%s/bench-serve-XXXXXX", where);
+	start_node(&node, program, "384");
+	for (unsigned i = 0; i < CLIENTS_MAX; i++) {
+		free(kept[i]);
+		kept[i] = NULL;
+	}
+	idle = measure("batch of 1,000 (JSON)", 1, &batch);
+	printf("%-44s %20.0f vectors/s\n", "", idle.rate * rows);
+	stop_node(&node);
+	return 0;
+}
