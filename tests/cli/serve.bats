@@ -474,3 +474,74 @@ load serve
 	done
 	[ "$count" -ge 15 ]
 }
+
+@test "the node of the README works as written" {
+	[ "$(grep -c 'localhost:3000' "$BATS_TEST_DIRNAME/../../README.md")" = 2 ]
+	node -l node -d 2
+	sed -nE 's/^    \$ (curl .*localhost:3000.*)/\1/p' "$BATS_TEST_DIRNAME/../../README.md" |
+		sed "s,localhost:3000,${URL#http://}," | bash >said
+	sed -n '/^    \$ curl .*localhost:3000/{n;s/^    //p}' "$BATS_TEST_DIRNAME/../../README.md" | diff - said
+}
+
+# The bodies of the first version's Python client, as it sends them, and the members that it reads.
+@test "the remote client of the first version finds what it asks for" {
+	node -l db -d 3
+	is() { # members of the answer, method, path, [body]
+		ask "${@:2}" >/dev/null
+		[ "$(code)" = 200 ] || fail "$*: $(cat answer)"
+		for member in $1; do
+			[ "$(jq "[paths]|map(map(tostring)|join(\".\"))|index(\"${member#.}\") != null" answer)" = true ] ||
+				fail "$* has no $member: $(cat answer)"
+		done
+	}
+	id='"request_id":[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16]'
+	is '.id .receipt.record_id .receipt.old_root .receipt.new_root .receipt.proof .receipt.sequence .receipt.timestamp
+		.receipt.state_hash' POST /v1/records "{\"values\":[0.1,0.2,0.3],\"tag\":0,\"collection\":\"default\",$id,\"text\":null}"
+	is '.ids.1' POST /v1/vectors/batch_insert '{"batch":[[1,0,0],[0,1,0]],"collection":"default","metadata":["{\"a\":1}",null],
+		"request_ids":["000102030405060708090a0b0c0d0e0f",null],"texts":["x","y"]}'
+	is '.id .vector.2 .metadata .tag' GET '/v1/records/0?collection=default'
+	is '.ok .id' PATCH /v1/records/0/metadata '{"a":"b"}'
+	is '.results.0.id .results.0.score' POST /v1/search '{"query":[0.1,0.2,0.3],"k":2,"filter_tag":null,"collection":"default",
+		"as_of":null,"decay_half_life_secs":null,"rerank":true,"query_text":null,"metadata_filter":null}'
+	[ "$(jq '.results[0].score' answer)" = 0 ]
+	is .node_id POST /graph/node '{"kind":5,"record_id":null,"collection":"default"}'
+	is .node_id POST /v1/graph/node '{"kind":0,"record_id":1}'
+	is .edge_id POST /v1/graph/edge '{"from":0,"to":1,"kind":6}'
+	is '.kind .namespace_id' GET '/v1/graph/node/1?collection=default'
+	is '.nodes.0.node_id .nodes.0.kind .count' GET '/v1/graph/nodes?collection=default&offset=0&limit=10'
+	is '.edges.0.edge_id .edges.0.to_node .edges.0.kind' GET /v1/graph/edges/0
+	is '.nodes.0.id .nodes.0.kind .edges.0.id .edges.0.from .edges.0.to .edges.0.kind' GET '/v1/graph/subgraph?root=0&depth=2'
+	is '.hits.0.memory_id .hits.0.record_id .hits.0.score .seed_nodes .subgraph.nodes .subgraph.edges' POST /v1/graphrag \
+		'{"query_vector":[1,0,0],"k":2,"depth":2,"collection":"default"}'
+	is '.memory_id .record_id .document_node_id .chunk_node_id' POST /v1/memory/upsert_vector \
+		'{"vector":[1,1,1],"attach_to_document_node":null,"metadata":{"t":"x"},"tags":["a"],"collection":"default"}'
+	is '.results.0.memory_id .results.0.record_id .results.0.score .results.0.metadata' POST /v1/memory/search_vector \
+		'{"query_vector":[1,1,1],"k":1,"metadata_filter":{"t":"x"}}'
+	is .success POST /v1/memory/meta/set '{"target_id":"rec:0","metadata":{"x":1}}'
+	is .success POST /v1/memory/meta/set '{"key":"k","value":"v"}'
+	is '.target_id .metadata.x' GET '/v1/memory/meta/get?target_id=rec:0'
+	is '.key .value' GET '/v1/memory/meta/get?key=k'
+	is '.old_record_id .new_record_id .supersedes_edge_id .state_hash' POST /v1/memory/consolidate \
+		'{"old_record_id":1,"new_vector":[1,0,0.5],"metadata":null}'
+	is '.record_a .record_b .similarity .contradicts .state_hash' POST /v1/memory/contradict \
+		'{"record_a":0,"record_b":2,"threshold":0.85}'
+	is '.success .path' POST /v1/snapshot/save '{}'
+	is .success POST /v1/snapshot/restore '{"path":"snapshot.val"}'
+	is .final_state_hash GET /v1/proof/state
+	is '.kernel_version .event_log_hash .final_state_hash .event_count .committed_height' GET /v1/proof/event-log
+	is .status GET /v1/replication/state
+	is '.name .id .created' POST /v1/namespaces '{"name":"c"}'
+	is '.collections.1.name .collections.1.id' GET /v1/namespaces
+	is '.index_type .hnsw' GET /v1/index/config
+	is '.ok .index .effective .records' POST /v1/index/rebuild '{"index":"brute"}'
+	is .success POST /v1/soft-delete '{"id":0}'
+	is .success POST /v1/delete "{\"id\":2,\"collection\":\"default\",${id/1,2/9,9}}"
+	is '.events.0.log_index .events.0.shard_id .events.0.timestamp_unix .events.0.timestamp_iso .events.0.event_type .total' \
+		GET /timeline
+	is '.status .version .dim .index .persistence .event_log_height .records.live .records.slots_used .records.capacity
+		.records.fill_pct .nodes.live .edges.live' GET /health
+	ask DELETE /v1/namespaces/c
+	[ "$(code)" = 204 ]
+	ask GET /v1/keys
+	[ "$(code)" = 404 ]
+}
