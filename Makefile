@@ -240,6 +240,13 @@ demo:
 	@$(MAKE) $(PARALLEL) --no-print-directory -s BUILD=$(BUILD) all
 	@BUILD=$(BUILD) contrib/demo.sh
 
+# ---- Python: a wheel that carries the library; pip install build/valori-*.whl needs no network ----
+
+python: $(SHARED)
+	$(call say,PY,$(BUILD))
+	$(Q)python3 python/make_abi.py >$(BUILD)/_abi.py && cmp $(BUILD)/_abi.py python/valori/_abi.py
+	$(Q)python3 python/backend.py $(BUILD) $(SHARED)
+
 format:
 	clang-format -i $(wildcard lib/*.[ch] cmd/*.[ch] tests/*/*.[ch] bench/*.[ch])
 

@@ -54,6 +54,8 @@ VALORI_CONFIG_INDEX = 1
 VALORI_CONFIG_HNSW_M = 2
 VALORI_CONFIG_HNSW_EF_CONSTRUCTION = 3
 VALORI_CONFIG_HNSW_EF_SEARCH = 4
+VALORI_CONFIG_IVF_LISTS = 7
+VALORI_CONFIG_IVF_PROBES = 8
 VALORI_INDEX_AUTO = 0
 VALORI_INDEX_BRUTE = 1
 VALORI_INDEX_HNSW = 2
@@ -97,6 +99,7 @@ VALORI_PLAN_CODES = 2
 VALORI_PLAN_LIST = 3
 VALORI_PLAN_GRAPH = 4
 VALORI_PLAN_ALLOWED = 5
+VALORI_PLAN_LISTS = 6
 VALORI_LOG_FOLLOW = 1
 VALORI_EVENT_INSERT = 1
 VALORI_EVENT_SOFT_DELETE = 2
@@ -306,6 +309,7 @@ class valori_search_options(C.Structure):
         ("slack", C.c_uint32),
         ("boundary", C.c_uint64),
         ("explanation", C.c_void_p),
+        ("probes", C.c_uint32),
     ]
 
 
@@ -349,6 +353,7 @@ class valori_index_info(C.Structure):
         ("covered", C.c_uint64),
         ("bytes", C.c_uint64),
         ("digest", valori_hash),
+        ("lists", C.c_uint32),
     ]
 
 

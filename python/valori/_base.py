@@ -5,7 +5,8 @@ from collections import deque
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Union
 
 from ._vectors import Vector, Vectors
-from .errors import ValidationError
+from .errors import NotFoundError, ValidationError
+from .kinds import EDGE_PARENT_OF, NODE_CHUNK, NODE_DOCUMENT
 
 Hit = Dict[str, Any]
 Metadata = Union[None, bytes, bytearray, memoryview, str, Dict[str, Any], List[Any], int, float, bool]
@@ -316,15 +317,19 @@ class Valori:
         """All events as a list."""
         return list(self.events())
 
-    def create_document(self, chunks: Vectors, *, metadata: Optional[Sequence[Metadata]] = None) -> Dict[str, Any]:
-        """A document node, and for each row of chunks a record and a chunk node below it.
+    def create_document(self, chunks: Vectors, *, metadata: Optional[Sequence[Metadata]] = None,
+                        document: Optional[int] = None) -> Dict[str, Any]:
+        """For each row of chunks a record and a chunk node, below a new document node or the one given.
 
-        {'document', 'records', 'nodes'}: ids.
+        {'document', 'records', 'nodes'}: ids. An embedded store makes them in one commit, all or none. NotFoundError.
         """
+        if document is not None and self.get_node(document) is None:
+            raise NotFoundError(f"node {document}: is not there")
         records = self.insert_batch(chunks, metadata=metadata)
-        document = self.create_node(2)
+        if document is None:
+            document = self.create_node(NODE_DOCUMENT)
         nodes = []
         for record in records:
-            nodes.append(self.create_node(3, record))
-            self.create_edge(document, nodes[-1], 1)
+            nodes.append(self.create_node(NODE_CHUNK, record))
+            self.create_edge(document, nodes[-1], EDGE_PARENT_OF)
         return {"document": document, "records": records, "nodes": nodes}

@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 from . import _abi as A
 from . import _c
 from ._base import Hit, Metadata, Moment, Valori, decode, encode, lengths, whole
+from .kinds import EDGE_PARENT_OF, NODE_CHUNK, NODE_DOCUMENT
 from ._vectors import Rows, Vector, Vectors, rows, vector
 from .errors import (BY_CODE, ClosedError, DamagedError, DimensionError, ForkedError, IntegrityError, MismatchError,
                      NotFoundError, TamperDetected, UnsupportedError, ValidationError, ValoriError)
@@ -159,6 +160,9 @@ class _Batch:
 
     def __exit__(self, *exception: Any) -> None:
         lib.valori_batch_free(self.pointer)
+
+    def count(self) -> int:
+        return int(lib.valori_batch_count(self.pointer))
 
     def add(self, op: Any, prefix: str = "") -> None:
         code = lib.valori_batch_add(self.pointer, _byref(op), _byref(self.error))
@@ -393,6 +397,34 @@ class LocalValori(Valori):
         op = A.valori_op(kind=A.VALORI_OP_EDGE_DELETE)
         setattr(op, "from", _reference(edge, "edge"))
         self._write(op)
+
+    def create_document(self, chunks: Vectors, *, metadata: Optional[Sequence[Metadata]] = None,
+                        document: Optional[int] = None) -> Dict[str, Any]:
+        table = rows(chunks, self.dim)
+        lengths(table.count, metadata=metadata)
+        count = table.count
+        with _Batch(self.dim) as batch:
+            for i in range(count):
+                op = A.valori_op(kind=A.VALORI_OP_INSERT, vector_kind=table.kind, dim=table.dim,
+                                 vector=table.address + 4 * table.dim * i)
+                _fill(op, None, metadata[i] if metadata is not None else None, None)
+                batch.add(op, f"row {i}: ")
+            top = A.valori_ref(kind=A.VALORI_REF_OP, id=count)
+            if document is None:
+                batch.add(A.valori_op(kind=A.VALORI_OP_NODE_CREATE, object_kind=NODE_DOCUMENT))
+            else:
+                top = _reference(document, "document")
+            first = batch.count()
+            for i in range(count):
+                batch.add(A.valori_op(kind=A.VALORI_OP_NODE_CREATE, object_kind=NODE_CHUNK,
+                                      target=A.valori_ref(kind=A.VALORI_REF_OP, id=i)))
+                op = A.valori_op(kind=A.VALORI_OP_EDGE_CREATE, object_kind=EDGE_PARENT_OF,
+                                 to=A.valori_ref(kind=A.VALORI_REF_OP, id=first + 2 * i))
+                setattr(op, "from", top)
+                batch.add(op)
+            ids = self._commit(batch, batch.count())
+        return {"document": ids[count] if document is None else document, "records": list(ids[:count]),
+                "nodes": [ids[first + 2 * i] for i in range(count)]}
 
     def create_collection(self, name: str) -> int:
         try:

@@ -64,3 +64,19 @@ sys.exit(run == 0)'
 @test "ValoriEngine, and the native module of the first version" {
 	suite test_engine
 }
+
+@test "texts: chunks, documents, the same over a path and over a node" {
+	suite test_protocol
+}
+
+@test "the wheel, pip, the example of the README" {
+	PYTHON=python3 suite test_package
+}
+
+@test "the examples of python/README.md do what they say" {
+	python3 -m doctest README.md
+}
+
+@test "the tools as streams of rows" {
+	suite test_tools
+}
