@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <civetweb.h>
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <netdb.h>
 #include <pthread.h>
@@ -707,28 +708,16 @@ static const char *resolve(const char *bind, char *out, size_t size)
 	return NULL;
 }
 
-/* With small stacks for its threads, which it takes from the process's default: that is put back. */
-static struct mg_context *start_library(struct mg_init_data *init, struct mg_error_data *error)
+/*
+ * The library gives its threads 100 KiB (CIVETWEB_THREAD_STACK_SIZE of Debian's build), which a proof of a snapshot is
+ * deeper than, and has no setting for it. Being part of the program this is found before the C library's own.
+ */
+__attribute__((visibility("default"))) int pthread_attr_setstacksize(pthread_attr_t *attributes, size_t size)
 {
-	struct mg_context *context;
-#ifdef __GLIBC__
-	pthread_attr_t before, small;
-	bool is_known = pthread_getattr_default_np(&before) == 0;
+	int (*own)(pthread_attr_t *attributes, size_t size);
 
-	if (is_known && pthread_attr_init(&small) == 0) {
-		pthread_attr_setstacksize(&small, STACK_SIZE);
-		pthread_setattr_default_np(&small);
-		pthread_attr_destroy(&small);
-	}
-#endif
-	context = mg_start2(init, error);
-#ifdef __GLIBC__
-	if (is_known) {
-		pthread_setattr_default_np(&before);
-		pthread_attr_destroy(&before);
-	}
-#endif
-	return context;
+	*(void **)(void *)&own = dlsym(RTLD_NEXT, "pthread_attr_setstacksize");
+	return own == NULL ? ENOSYS : own(attributes, size < STACK_SIZE ? STACK_SIZE : size);
 }
 
 static bool start_watch(struct http_server *server)
@@ -802,7 +791,7 @@ struct http_server *http_start(const struct http_options *options, char *message
 	snprintf(idle, sizeof(idle), "%d", IDLE_MS);
 	snprintf(head, sizeof(head), "%d", HEADER_MAX);
 	errno = 0;
-	server->context = start_library(&init, &error);
+	server->context = mg_start2(&init, &error);
 	if (server->context == NULL) {
 		snprintf(message, message_size, "%s: %s", options->bind,
 			 errno == EADDRINUSE || strstr(text, "port") != NULL ? "the address is in use, or not ours"
