@@ -277,7 +277,7 @@ int main(int argc, char **argv)
 		printf("build_%u_threads\t%.4g\trows/s\n", threads, set.count / build(threads));
 	printf("lists\t%u\tlists\n", ivf.lists);
 	printf("hot_bytes_per_row\t%.4g\tbytes\n",
-	       codes.stride + 4 + (double)ivf.lists * (codes.stride + 4) / set.count);
+	       2 * codes.stride + 4 + (double)ivf.lists * (codes.stride + 4) / set.count);
 	fflush(stdout);
 	for (uint32_t probes = 1; probes < 2 * ivf.lists; probes *= 2) {
 		measure(probes < ivf.lists ? probes : ivf.lists, rounds);

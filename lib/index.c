@@ -622,7 +622,8 @@ const char *vl_index_part_name(enum vl_index_part part)
 {
 	static const char *const names[VL_INDEX_PARTS] = {
 		"index", "index ids", "index codes", "index bounds", "index levels", "index links", "index upper",
-		"index above", "index centroids", "index starts", "index members"};
+		"index above", "index centroids", "index starts", "index members",
+		"index listed"};
 
 	return part < VL_INDEX_PARTS ? names[part] : "unknown part";
 }
@@ -681,6 +682,8 @@ static void measure(const struct vl_index *index, struct vl_index_bytes parts[VL
 	parts[VL_INDEX_PART_CENTROIDS] = (struct vl_index_bytes){NULL, (index->dim + 63) / 64 * 64, lists};
 	parts[VL_INDEX_PART_STARTS] = (struct vl_index_bytes){NULL, 4, lists > 0 ? lists + UINT64_C(1) : 0};
 	parts[VL_INDEX_PART_MEMBERS] = (struct vl_index_bytes){NULL, 4, lists > 0 ? index->ivf.count : 0};
+	parts[VL_INDEX_PART_LISTED] =
+		(struct vl_index_bytes){NULL, (index->dim + 63) / 64 * 64, lists > 0 ? index->ivf.count : 0};
 }
 
 void vl_index_bytes(const struct vl_index *index, uint8_t head[VL_INDEX_HEAD],
@@ -696,6 +699,7 @@ void vl_index_bytes(const struct vl_index *index, uint8_t head[VL_INDEX_HEAD],
 		parts[VL_INDEX_PART_CENTROIDS].data = index->ivf.centroids.data;
 		parts[VL_INDEX_PART_STARTS].data = index->ivf.starts.data;
 		parts[VL_INDEX_PART_MEMBERS].data = index->ivf.members.data;
+		parts[VL_INDEX_PART_LISTED].data = index->ivf.listed.data;
 	}
 	if (index->has_graph) {
 		parts[VL_INDEX_PART_LEVELS].data = index->graph.levels.data;
@@ -827,6 +831,7 @@ valori_code vl_index_attach(struct vl_index *index, const struct vl_env *env, co
 		map(&index->ivf.centroids, &parts[VL_INDEX_PART_CENTROIDS]);
 		map(&index->ivf.starts, &parts[VL_INDEX_PART_STARTS]);
 		map(&index->ivf.members, &parts[VL_INDEX_PART_MEMBERS]);
+		map(&index->ivf.listed, &parts[VL_INDEX_PART_LISTED]);
 		return vl_ivf_attach(&index->ivf, &index->codes, error);
 	}
 	if (!index->has_graph)

@@ -149,6 +149,7 @@ enum vl_index_part {
 	VL_INDEX_PART_CENTROIDS,
 	VL_INDEX_PART_STARTS,
 	VL_INDEX_PART_MEMBERS,
+	VL_INDEX_PART_LISTED,
 	VL_INDEX_PARTS
 };
 const char *vl_index_part_name(enum vl_index_part part);

@@ -16,6 +16,7 @@ void vl_ivf_free(struct vl_ivf *ivf)
 	vl_block_free(&ivf->centroids);
 	vl_block_free(&ivf->starts);
 	vl_block_free(&ivf->members);
+	vl_block_free(&ivf->listed);
 	ivf->count = ivf->lists = 0;
 }
 
@@ -26,6 +27,7 @@ struct vl_ivf vl_ivf_share(const struct vl_ivf *ivf)
 	other.centroids = vl_block_share(&ivf->centroids);
 	other.starts = vl_block_share(&ivf->starts);
 	other.members = vl_block_share(&ivf->members);
+	other.listed = vl_block_share(&ivf->listed);
 	return other;
 }
 
@@ -64,8 +66,10 @@ static bool are_starts_sound(const struct vl_ivf *ivf)
 }
 
 /* The lists of old, and behind the rows of each those of first + i that are assigned to it. */
-static void merge(const struct vl_ivf *old, struct vl_ivf *ivf, uint32_t first, const uint32_t *assigned)
+static void merge(const struct vl_ivf *old, struct vl_ivf *ivf, const struct vl_codes *codes, uint32_t first,
+		  const uint32_t *assigned)
 {
+	size_t stride = codes->stride;
 	uint32_t place = 0, added = ivf->count - first;
 
 	/* starts[list + 1] counts, then is where the next row of the list goes, and ends as where the list ends. */
@@ -82,6 +86,8 @@ static void merge(const struct vl_ivf *old, struct vl_ivf *ivf, uint32_t first, 
 			size = number(&old->starts, list + UINT64_C(1)) - start;
 			memcpy((uint8_t *)ivf->members.data + (size_t)place * 4,
 			       (const uint8_t *)old->members.data + (size_t)start * 4, (size_t)size * 4);
+			memcpy((uint8_t *)ivf->listed.data + place * stride,
+			       (const uint8_t *)old->listed.data + start * stride, size * stride);
 		}
 		set_number(&ivf->starts, list + UINT64_C(1), place + size);
 		place += size + more;
@@ -90,6 +96,7 @@ static void merge(const struct vl_ivf *old, struct vl_ivf *ivf, uint32_t first, 
 		uint32_t end = number(&ivf->starts, assigned[i] + UINT64_C(1));
 
 		set_number(&ivf->members, end, first + i);
+		memcpy((uint8_t *)ivf->listed.data + end * stride, vl_codes_row(codes, first + i), stride);
 		set_number(&ivf->starts, assigned[i] + UINT64_C(1), end + 1);
 	}
 }
@@ -128,15 +135,16 @@ valori_code vl_ivf_grow(struct vl_ivf *ivf, const struct vl_codes *codes, const 
 	code = get_centroids(ivf, &grown, codes, is_new, workers, error);
 	if (code == VALORI_OK) {
 		assigned = vl_alloc(ivf->env, size);
-		if (assigned == NULL || (uint64_t)grown.count * 4 > SIZE_MAX / 2 ||
+		if (assigned == NULL || (uint64_t)grown.count * codes->stride > SIZE_MAX / 2 ||
 		    !vl_block_new(&grown.starts, ivf->env, ((size_t)grown.lists + 1) * 4) ||
-		    !vl_block_new(&grown.members, ivf->env, (size_t)grown.count * 4))
+		    !vl_block_new(&grown.members, ivf->env, (size_t)grown.count * 4) ||
+		    !vl_block_new(&grown.listed, ivf->env, (size_t)grown.count * codes->stride))
 			code = vl_fail(error, VALORI_NO_MEMORY, "index: out of memory");
 	}
 	if (code == VALORI_OK) {
 		vl_ivf_assign(codes, grown.centroids.data, grown.lists, vl_codes_row(codes, first),
 			      codes->count - first, workers, assigned);
-		merge(ivf, &grown, first, assigned);
+		merge(ivf, &grown, codes, first, assigned);
 		vl_ivf_free(ivf);
 		*ivf = grown;
 	} else {
@@ -155,6 +163,7 @@ valori_code vl_ivf_attach(const struct vl_ivf *ivf, const struct vl_codes *codes
 		return vl_fail(error, VALORI_DAMAGED, "lists: there are no such rows");
 	if (ivf->centroids.size < (uint64_t)ivf->lists * codes->stride ||
 	    ivf->members.size < (uint64_t)ivf->count * 4 ||
+	    ivf->listed.size < (uint64_t)ivf->count * codes->stride ||
 	    (ivf->lists > 0 && ivf->starts.size < (ivf->lists + UINT64_C(1)) * 4))
 		return vl_fail(error, VALORI_DAMAGED, "lists: parts are missing");
 	return VALORI_OK;
@@ -181,7 +190,9 @@ valori_code vl_ivf_check(const struct vl_ivf *ivf, const struct vl_codes *codes,
 			uint32_t row = number(&ivf->members, i);
 
 			if (row >= ivf->count || assigned[row] != list ||
-			    (i > number(&ivf->starts, list) && row <= number(&ivf->members, i - 1))) {
+			    (i > number(&ivf->starts, list) && row <= number(&ivf->members, i - 1)) ||
+			    memcmp((const uint8_t *)ivf->listed.data + (size_t)i * codes->stride,
+				   vl_codes_row(codes, row), codes->stride) != 0) {
 				code = vl_fail(error, VALORI_DAMAGED, "lists: row %u is not where it belongs", row);
 				break;
 			}

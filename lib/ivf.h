@@ -9,6 +9,9 @@
  * the codes anew (codes.h) begins a new vl_ivf: so it is trained whenever the number of rows has doubled, and when
  * too many are gone.
  *
+ * The codes of a list lie together once more, in the order of its rows: a search reads them from one end to the other,
+ * several times faster than it could gather them.
+ *
  * Lists that are asked for are a sixteenth of the rows at most; automatic is the square root of the rows, 16 at
  * least.
  */
@@ -24,6 +27,7 @@ struct vl_ivf {
 	struct vl_block centroids; /* a code, stride bytes, per list */
 	struct vl_block starts; /* u32 little-endian, lists + 1 of them: where in members a list begins */
 	struct vl_block members; /* u32 little-endian per row: the rows of a list ascend */
+	struct vl_block listed; /* the code of each of members */
 };
 
 void vl_ivf_init(struct vl_ivf *ivf, const struct vl_env *env, uint32_t wanted);

@@ -1,10 +1,11 @@
 /*
  * ivf_search.c - answers from lists.
  *
- * A query's own lists come first by distance. One query alone walks through them, nearest first, and gathers codes.
- * Of several, the pairs of list and query are sorted by list: the codes of a list that more than one wants are copied
- * together once, chunk by chunk, and compared with all of these at once. Either way the ef nearest of the same rows
- * remain, so the answers are the same.
+ * One query alone goes through its lists, nearest first. Of several, the pairs of list and query are sorted by list:
+ * the codes of a list that more than one wants are compared with all of these at once, chunk by chunk. Either way the
+ * ef nearest of the same rows remain, so the answers are the same.
+ *
+ * Where rows are not allowed the codes of the others are gathered: for several queries copied together once.
  */
 #include "err.h"
 #include "ivf_private.h"
@@ -141,7 +142,7 @@ struct vl_ivf_scratch {
 	void *memory;
 	size_t size;
 	struct seeker seekers[QUERIES];
-	uint32_t rows[CHUNK];
+	uint32_t rows[CHUNK], places[CHUNK]; /* of a chunk: and where they lie in members */
 };
 
 /* One pass. */
@@ -268,16 +269,25 @@ static void bounds_of(const struct vl_ivf *ivf, uint32_t list, uint32_t *first, 
 	*first = *first < *last ? *first : *last;
 }
 
-/* The rows from *first on that are allowed, until the chunk is full: how many. */
+static const uint8_t *listed(const struct pass *pass, uint32_t place)
+{
+	return (const uint8_t *)pass->ivf->listed.data + (size_t)place * pass->codes->stride;
+}
+
+/*
+ * The rows from *first on that are allowed, until the chunk is full: how many. A chunk without gaps is read where it
+ * lies, from places[0] on.
+ */
 static uint32_t take_rows(const struct pass *pass, uint32_t *first, uint32_t last)
 {
 	const uint8_t *members = pass->ivf->members.data;
-	uint32_t *rows = pass->scratch->rows, count = 0;
+	uint32_t *rows = pass->scratch->rows, *places = pass->scratch->places, count = 0;
 
 	while (*first < last && count < pass->chunk) {
-		uint32_t row = vl_get32(members + (size_t)(*first)++ * 4);
+		uint32_t row = vl_get32(members + (size_t)*first * 4);
 
 		rows[count] = row;
+		places[count] = (*first)++;
 		count += row < pass->codes->count &&
 			 (pass->allowed == NULL || (pass->allowed[row / 64] >> row % 64 & 1));
 	}
@@ -286,6 +296,7 @@ static uint32_t take_rows(const struct pass *pass, uint32_t *first, uint32_t las
 
 static void scan_alone(struct pass *pass, struct seeker *seeker, uint32_t list)
 {
+	const struct vl_kernels *kernels = pass->scratch->env->kernels;
 	uint32_t first, last, count;
 
 	bounds_of(pass->ivf, list, &first, &last);
@@ -293,8 +304,14 @@ static void scan_alone(struct pass *pass, struct seeker *seeker, uint32_t list)
 		return;
 	seeker->scanned += last - first;
 	while ((count = take_rows(pass, &first, last)) > 0) {
-		pass->scratch->env->kernels->code_l2_gather(seeker->query, pass->codes->rows.data, pass->scratch->rows,
-							    count, pass->codes->stride, pass->distances);
+		const uint32_t *places = pass->scratch->places;
+
+		if (places[count - 1] - places[0] == count - 1)
+			kernels->code_l2_rows(seeker->query, listed(pass, places[0]), count, pass->codes->stride,
+					      pass->distances);
+		else
+			kernels->code_l2_gather(seeker->query, pass->ivf->listed.data, places, count,
+						pass->codes->stride, pass->distances);
 		pass->visited += count;
 		collect(pass, seeker, pass->scratch->rows, pass->distances, count);
 	}
@@ -319,14 +336,17 @@ static void scan_together(struct pass *pass, const uint64_t *pairs, size_t count
 		memcpy(pass->wanting + together++ * codes->stride, seeker->query, codes->stride);
 	}
 	while (together > 0 && (rows = take_rows(pass, &first, last)) > 0) {
-		for (uint32_t i = 0; i < rows; i++) {
-			if (i + GROUP < rows)
-				__builtin_prefetch(vl_codes_row(codes, pass->scratch->rows[i + GROUP]));
-			memcpy(pass->gathered + (size_t)i * codes->stride, vl_codes_row(codes, pass->scratch->rows[i]),
-			       codes->stride);
+		const uint32_t *places = pass->scratch->places;
+		const uint8_t *chunk = listed(pass, places[0]);
+
+		if (places[rows - 1] - places[0] != rows - 1) {
+			for (uint32_t i = 0; i < rows; i++)
+				memcpy(pass->gathered + (size_t)i * codes->stride, listed(pass, places[i]),
+				       codes->stride);
+			chunk = pass->gathered;
 		}
-		pass->scratch->env->kernels->code_l2_block(pass->wanting, together, pass->gathered, rows,
-							   codes->stride, pass->distances);
+		pass->scratch->env->kernels->code_l2_block(pass->wanting, together, chunk, rows, codes->stride,
+							   pass->distances);
 		pass->visited += rows * together;
 		for (size_t i = 0; i < together; i++)
 			collect(pass, &pass->scratch->seekers[numbers[i]], pass->scratch->rows,
@@ -393,15 +413,26 @@ static void search_together(struct pass *pass)
 	}
 }
 
-/* The best, in order. Rows that a stranger's lists have twice have the same key. */
+static uint64_t turn(uint64_t key)
+{
+	return key << 32 | key >> 32;
+}
+
+/* The best, in order. A stranger's lists may have a row twice, with any codes: it is given once. */
 static size_t give(const struct pass *pass, struct seeker *seeker, uint64_t *out)
 {
-	size_t found = 0;
+	uint64_t *keys = seeker->keys;
+	size_t count = seeker->count, found = 0;
 
-	sort_keys(seeker->keys, seeker->count);
-	for (size_t i = 0; i < seeker->count && found < pass->ef; i++)
-		if (found == 0 || seeker->keys[i] != out[found - 1])
-			out[found++] = seeker->keys[i];
+	choose(keys, count, pass->ef);
+	count = count < pass->ef ? count : pass->ef;
+	for (size_t i = 0; i < count; i++)
+		keys[i] = turn(keys[i]);
+	sort_keys(keys, count);
+	for (size_t i = 0; i < count; i++)
+		if (found == 0 || keys[i] >> 32 != (uint32_t)out[found - 1])
+			out[found++] = turn(keys[i]);
+	sort_keys(out, found);
 	return found;
 }
 

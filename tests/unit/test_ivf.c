@@ -27,7 +27,8 @@ static uint64_t digest(const struct vl_ivf *ivf, uint32_t stride)
 	sum = digest_bytes(sum, numbers, 8);
 	sum = digest_bytes(sum, ivf->centroids.data, (size_t)ivf->lists * stride);
 	sum = digest_bytes(sum, ivf->starts.data, ivf->lists > 0 ? ((size_t)ivf->lists + 1) * 4 : 0);
-	return digest_bytes(sum, ivf->members.data, (size_t)ivf->count * 4);
+	sum = digest_bytes(sum, ivf->members.data, (size_t)ivf->count * 4);
+	return digest_bytes(sum, ivf->listed.data, (size_t)ivf->count * stride);
 }
 
 static bool is_sound(const struct vl_ivf *ivf, const struct vl_codes *codes)
@@ -189,10 +190,10 @@ static void test_golden(void)
 
 	codes_make(&codes, 16, 3000, 4);
 	build(&ivf, &codes, 0, 1);
-	check_u64(digest(&ivf, codes.stride), UINT64_C(0x9f6eea85d2dd265f), "the golden lists");
+	check_u64(digest(&ivf, codes.stride), UINT64_C(0x63cedb066a8febaa), "the golden lists");
 	vl_ivf_free(&ivf);
 	build(&ivf, &codes, 100, 1);
-	check_u64(digest(&ivf, codes.stride), UINT64_C(0x5a2064c11d505175), "the golden lists, a hundred of them");
+	check_u64(digest(&ivf, codes.stride), UINT64_C(0x869dead2f05e7630), "the golden lists, a hundred of them");
 	vl_ivf_free(&ivf);
 	codes_free(&codes);
 }
@@ -501,6 +502,9 @@ static void test_check(void)
 	((uint8_t *)ivf.centroids.data)[3 * codes.stride] ^= 0x80;
 	missed += vl_ivf_check(&ivf, &codes, NULL, NULL) != VALORI_DAMAGED;
 	((uint8_t *)ivf.centroids.data)[3 * codes.stride] ^= 0x80;
+	((uint8_t *)ivf.listed.data)[500 * codes.stride + 2] ^= 1;
+	missed += vl_ivf_check(&ivf, &codes, NULL, NULL) != VALORI_DAMAGED;
+	((uint8_t *)ivf.listed.data)[500 * codes.stride + 2] ^= 1;
 	check_u64(missed, 0, "lists that overlap, or hold the rows of others, are found");
 	check(is_sound(&ivf, &codes) && digest(&ivf, codes.stride) == first, "nothing else is");
 	vl_ivf_free(&ivf);
@@ -529,6 +533,7 @@ static void test_attach(void)
 	ODD(odd.lists++);
 	ODD(odd.starts.size--);
 	ODD(odd.members.size--);
+	ODD(odd.listed.size--);
 	ODD(odd.centroids.size--);
 	check_u64(missed, 0, "those that are too short for their numbers cannot");
 	vl_ivf_free(&ivf);
@@ -558,7 +563,8 @@ static void test_hostile(void)
 			build(&ivf, &codes, 0, 1);
 		}
 		for (unsigned n = 0; n < i % 50 * 10 + 1; n++) {
-			struct vl_block *block = check_random(&seed) % 3 == 0 ? &ivf.members : &ivf.starts;
+			struct vl_block *const blocks[] = {&ivf.members, &ivf.listed, &ivf.starts, &ivf.starts};
+			struct vl_block *block = blocks[check_random(&seed) % 4];
 			uint64_t r = check_random(&seed);
 
 			vl_put32(at32(block, r / 2 % (block->size / 4)),
@@ -573,6 +579,8 @@ static void test_hostile(void)
 			for (size_t n = 0; n < found[q]; n++) {
 				const uint64_t *hits = out + q * effort.ef;
 
+				for (size_t m = 0; m < n; m++)
+					wrong += (uint32_t)hits[m] == (uint32_t)hits[n];
 				wrong += (uint32_t)hits[n] >= COUNT || (n > 0 && hits[n] <= hits[n - 1]) ||
 					 (i % 2 && !has(bits, (uint32_t)hits[n]));
 			}
