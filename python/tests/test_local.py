@@ -87,10 +87,14 @@ class Records(Case):
             self.assertEqual(db.metadata(0), decoded)
         self.assertEqual(db.upsert("käse", [2, 2]), 1)
         self.assertEqual(db.record_count(), 1)
+        self.assertEqual(db.upsert_batch(["käse", "b"], [[2, 2], [3, 3]], [7, 8], metadata=["x", None]), [2, 3])
+        self.assertEqual((db.record_count(), db.get("käse")["id"], db.get("b")["tag"]), (2, 2, 8))
+        self.refuses(valori.ValidationError, "row 1: key", db.upsert_batch, ["a", None], [[2, 2], [3, 3]])
+        db.delete("b")
         db.soft_delete("käse")
-        self.assertFalse(db.get(1)["live"])
-        db.delete(1)
-        self.refuses(valori.NotFoundError, "record 1", db.get, 1)
+        self.assertFalse(db.get(2)["live"])
+        db.delete(2)
+        self.refuses(valori.NotFoundError, "record 2", db.get, 2)
         self.refuses(valori.NotFoundError, "käse", db.get, "käse")
         self.assertEqual(len(db), 0)
 
@@ -116,6 +120,9 @@ class Records(Case):
         db.meta_set("title", "a store")
         db.meta_set("empty", b"")
         self.assertEqual((db.meta_get("title"), db.meta_get("empty")), (b"a store", b""))
+        db.meta_delete("title")
+        self.assertIsNone(db.meta_get("title"))
+        self.refuses(valori.NotFoundError, "", db.meta_delete, "title")
 
     def test_graph(self) -> None:
         db = self.open(dim=2)

@@ -66,6 +66,9 @@ def story(db: Any) -> List[Any]:
     db.delete_edge(3)
     db.delete_node(2)
     told += [db.get_node(2), db.neighbours(1)]
+    told.append(db.supersede(13, table[25], metadata={"why": "better"}))
+    told.append(db.supersede(9, table[26]))
+    told += [db.get(13)["live"], db.edges(db.nodes(1)[0]["id"]), db.state_root()]
     db.soft_delete(3)
     db.delete(4)
     db.meta_set("title", {"x": 1})
@@ -78,7 +81,7 @@ def story(db: Any) -> List[Any]:
     told.append([(e["event"], e["op"]) for e in db.events(since=5)])
     info = db.info()
     told += [info[name] for name in ("dim", "height", "record_live", "node_live", "edge_live", "state_root")]
-    for call in (lambda: db.get(4), lambda: db.get(99), lambda: db.insert([1]), lambda: db.insert(table[0], key="x"),
+    for call in (lambda: db.get(4), lambda: db.supersede(13, table[0]), lambda: db.get(99), lambda: db.insert([1]), lambda: db.insert(table[0], key="x"),
                  lambda: db.search([1, 2, 3, float("nan")]), lambda: db.insert([9e9] * 4), lambda: db.edges(2),
                  lambda: db.search(table[0], k=0), lambda: db.insert(table[0], metadata="m" * 70000),
                  lambda: db.insert(table[22], request_id=b"q" * 16), lambda: db.insert(table[0], collection="none"),

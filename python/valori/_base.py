@@ -151,6 +151,14 @@ class Valori:
         """
         raise NotImplementedError
 
+    def supersede(self, record: int, vector: Vector, *, metadata: Metadata = None) -> int:
+        """A new record takes the place of a live one, which is hidden, and an edge says so. One commit.
+
+        Both have a node, made when missing; the edge (EDGE_SUPERSEDES) goes from the new one's. Returns the new id.
+        NotFoundError.
+        """
+        raise NotImplementedError
+
     def soft_delete(self, record: Union[int, str]) -> None:
         """Hides a record; its content stays. NotFoundError."""
         raise NotImplementedError

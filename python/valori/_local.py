@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 from . import _abi as A
 from . import _c
 from ._base import Hit, Metadata, Moment, Valori, decode, encode, lengths, whole
-from .kinds import EDGE_PARENT_OF, NODE_CHUNK, NODE_DOCUMENT
+from .kinds import EDGE_PARENT_OF, EDGE_SUPERSEDES, NODE_CHUNK, NODE_DOCUMENT, NODE_RECORD
 from ._vectors import Rows, Vector, Vectors, rows, vector
 from .errors import (BY_CODE, ClosedError, DamagedError, DimensionError, ForkedError, IntegrityError, MismatchError,
                      NotFoundError, TamperDetected, UnsupportedError, ValidationError, ValoriError)
@@ -318,6 +318,11 @@ class LocalValori(Valori):
                      keys: Optional[Sequence[Optional[str]]] = None,
                      metadata: Optional[Sequence[Metadata]] = None, collection: Optional[str] = None,
                      request_ids: Optional[Sequence[Optional[bytes]]] = None) -> List[int]:
+        return self._put_rows(A.VALORI_OP_INSERT, vectors, tags, keys, metadata, collection, request_ids)
+
+    def _put_rows(self, kind: int, vectors: Vectors, tags: Optional[Sequence[int]],
+                  keys: Optional[Sequence[Optional[str]]], metadata: Optional[Sequence[Metadata]],
+                  collection: Optional[str], request_ids: Optional[Sequence[Optional[bytes]]]) -> List[int]:
         table = rows(vectors, self.dim)
         lengths(table.count, tags=tags, keys=keys, metadata=metadata, request_ids=request_ids)
         number = self._collection(collection)
@@ -331,8 +336,7 @@ class LocalValori(Valori):
             self._handle.take()
             self._handle.leave()
             return []
-        op = A.valori_op(kind=A.VALORI_OP_INSERT, vector_kind=table.kind, vector=table.address, dim=table.dim,
-                         collection=number)
+        op = A.valori_op(kind=kind, vector_kind=table.kind, vector=table.address, dim=table.dim, collection=number)
         with _Batch(self.dim) as batch:
             if keys is None and metadata is None and request_ids is None:
                 fault = C.c_size_t()
@@ -342,7 +346,7 @@ class LocalValori(Valori):
                     _c.fail(code, batch.error, f"row {fault.value}: ")
             else:
                 for i in range(table.count):
-                    row = A.valori_op(kind=A.VALORI_OP_INSERT, vector_kind=table.kind, dim=table.dim,
+                    row = A.valori_op(kind=kind, vector_kind=table.kind, dim=table.dim,
                                       vector=table.address + 4 * table.dim * i, collection=number,
                                       tag=tag_array[i] if tag_array is not None else 0)
                     try:
@@ -373,6 +377,12 @@ class LocalValori(Valori):
     def meta_set(self, key: str, value: Metadata) -> None:
         op = A.valori_op(kind=A.VALORI_OP_META_SET)
         _fill(op, key, value, None)
+        self._write(op)
+
+    def meta_delete(self, key: str) -> None:
+        """Forgets what meta_set kept. NotFoundError."""
+        op = A.valori_op(kind=A.VALORI_OP_META_DELETE)
+        _fill(op, key, None, None)
         self._write(op)
 
     def create_node(self, kind: int, record: Optional[int] = None, *, collection: Optional[str] = None) -> int:
@@ -425,6 +435,36 @@ class LocalValori(Valori):
             ids = self._commit(batch, batch.count())
         return {"document": ids[count] if document is None else document, "records": list(ids[:count]),
                 "nodes": [ids[first + 2 * i] for i in range(count)]}
+
+    def supersede(self, record: int, vector_: Vector, *, metadata: Metadata = None) -> int:
+        one, record = vector(vector_, self.dim), whole(record, "record", _U64)
+        with _View(self._handle) as view:
+            old = self._record(view, record)
+        if old.status != A.VALORI_LIVE:
+            raise NotFoundError(f"record {record}: is not there")
+        op = A.valori_op(kind=A.VALORI_OP_INSERT, vector_kind=one.kind, vector=one.address, dim=one.dim, tag=old.tag,
+                         collection=old.collection)
+        _fill(op, None, metadata, None)
+        with _Batch(self.dim) as batch:
+            batch.add(op)
+            node = A.valori_op(kind=A.VALORI_OP_NODE_CREATE, object_kind=NODE_RECORD, collection=old.collection,
+                               target=A.valori_ref(kind=A.VALORI_REF_OP, id=0))
+            batch.add(node)
+            edge = A.valori_op(kind=A.VALORI_OP_EDGE_CREATE, object_kind=EDGE_SUPERSEDES, collection=old.collection,
+                               to=A.valori_ref(kind=A.VALORI_REF_ID, id=old.node))
+            setattr(edge, "from", A.valori_ref(kind=A.VALORI_REF_OP, id=1))
+            if old.node == A.VALORI_NONE:
+                node.target = _reference(record)
+                batch.add(node)
+                edge.to = A.valori_ref(kind=A.VALORI_REF_OP, id=2)
+            batch.add(edge)
+            batch.add(A.valori_op(kind=A.VALORI_OP_SOFT_DELETE, target=_reference(record)))
+            return int(self._commit(batch, batch.count())[0])
+
+    def upsert_batch(self, keys: Sequence[str], vectors: Vectors, tags: Optional[Sequence[int]] = None, *,
+                     metadata: Optional[Sequence[Metadata]] = None) -> List[int]:
+        """upsert for rows (n, dim) with a key each, as one commit. The same errors as insert_batch."""
+        return self._put_rows(A.VALORI_OP_UPSERT, vectors, tags, keys, metadata, None, None)
 
     def create_collection(self, name: str) -> int:
         try:

@@ -270,6 +270,19 @@ class RemoteValori(Valori):
                collection: Optional[str] = None) -> int:
         raise UnsupportedError("a node has no upsert by key: use an embedded store, or delete and insert")
 
+    def supersede(self, record: int, vector_: Vector, *, metadata: Metadata = None) -> int:
+        body: Dict[str, Any] = {"old_record_id": self._id(record),
+                                "new_vector": list(_floats(vector(vector_, self.dim)))}
+        made = encode(metadata)
+        text = json.dumps(body)
+        if made is not None:
+            try:
+                json.loads(made)
+            except ValueError:
+                raise UnsupportedError("metadata: a node takes JSON only here: give a dict") from None
+            text = text[:-1] + ', "metadata": ' + made.decode() + "}"
+        return int(self._parse(self._ask("POST", "/v1/memory/consolidate", text.encode()))["new_record_id"])
+
     @staticmethod
     def _id(record: Union[int, str]) -> int:
         if isinstance(record, str):

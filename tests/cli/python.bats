@@ -80,3 +80,7 @@ sys.exit(run == 0)'
 @test "the tools as streams of rows" {
 	suite test_tools
 }
+
+@test "valori-mcp: the protocol, the seven tools, over a path and over a node" {
+	suite test_mcp
+}
