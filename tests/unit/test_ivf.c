@@ -499,6 +499,12 @@ static void test_check(void)
 	missed += vl_ivf_check(&ivf, &codes, NULL, NULL) != VALORI_DAMAGED;
 	missed += vl_ivf_grow(&ivf, &codes, NULL, NULL) != VALORI_DAMAGED;
 	vl_put32(at32(&ivf.starts, 0), 0);
+	for (int off = -1; off <= 1; off += 2) {
+		vl_put32(at32(&ivf.starts, ivf.lists), (uint32_t)(1900 + off));
+		missed += vl_ivf_check(&ivf, &codes, NULL, NULL) != VALORI_DAMAGED;
+		missed += vl_ivf_grow(&ivf, &codes, NULL, NULL) != VALORI_DAMAGED;
+	}
+	vl_put32(at32(&ivf.starts, ivf.lists), 1900);
 	((uint8_t *)ivf.centroids.data)[3 * codes.stride] ^= 0x80;
 	missed += vl_ivf_check(&ivf, &codes, NULL, NULL) != VALORI_DAMAGED;
 	((uint8_t *)ivf.centroids.data)[3 * codes.stride] ^= 0x80;
