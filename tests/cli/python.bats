@@ -84,3 +84,7 @@ sys.exit(run == 0)'
 @test "valori-mcp: the protocol, the seven tools, over a path and over a node" {
 	suite test_mcp
 }
+
+@test "the rules of LangChain's and LlamaIndex's vector stores" {
+	suite test_adapters
+}
