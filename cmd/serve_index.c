@@ -60,16 +60,16 @@ void route_index_config(struct exchange *x)
 /* The kind that a body asks for; false: answered. */
 static bool read_kind(struct exchange *x, uint64_t *out)
 {
-	static const char *const names[] = {"auto", "brute", "hnsw"};
+	static const char *const names[] = {"auto", "brute", "hnsw", "ivf"};
 	struct body_text name = {.text = NULL};
 	const struct body_member members[] = {{"index", BODY_TEXT, true, &name}};
 
 	if (!body_read(x, members, 1))
 		return false;
-	for (*out = 0; *out < 3; ++*out)
+	for (*out = 0; *out < 4; ++*out)
 		if (strcmp(name.text, names[*out]) == 0 || strcmp(name.text, kind_names[*out]) == 0)
 			return true;
-	fail_with(x, 400, "invalid", "body: index: must be auto, brute or hnsw");
+	fail_with(x, 400, "invalid", "body: index: must be auto, brute, hnsw or ivf");
 	return false;
 }
 

@@ -406,6 +406,9 @@ load serve
 	[ "$(ask GET /v1/index/config | jq -r .index_type)" = auto ]
 	[ "$(ask POST /v1/index/rebuild '{"index":"hnsw"}' | jq -c '[.ok,.index]')" = '[true,"hnsw"]' ]
 	[ "$(ask GET /health | jq -r .index)" = Hnsw ]
+	[ "$(ask POST /v1/index/rebuild '{"index":"ivf"}' | jq -c '[.ok,.index]')" = '[true,"ivf"]' ]
+	[ "$(ask GET /health | jq -r .index)" = Ivf ]
+	[ "$(ask POST /v1/index/rebuild '{"index":"hnsw"}' | jq -c '[.ok,.index]')" = '[true,"hnsw"]' ]
 	ask POST /v1/index/rebuild '{"index":"bq"}'
 	[ "$(code)" = 400 ]
 	stop_node
