@@ -6,7 +6,10 @@
 #include "mapped.h"
 #include "snapshot_format.h"
 
-enum { STREAM_PIECE = 1 << 16 };
+enum {
+	STREAM_PIECE = 1 << 16,
+	ALONE = 1 << 17 /* a section of that size is worth a thread */
+};
 
 /* Reads and checks what says where everything is, then maps the file. */
 static valori_code map_file(struct vl_snapshot *snapshot, int fd, valori_error *error)
@@ -309,29 +312,32 @@ valori_code vl_snapshot_index(const struct vl_snapshot *snapshot, const struct v
 	return VALORI_OK;
 }
 
-/* The digests of the sections, as they are; that of the largest by a thread of its own. */
+/* The digests of the sections, as they are; that of the largest, where it is large, by a thread of its own. */
 static void hash_parts(const struct vl_snapshot *snapshot, bool with_vectors, uint8_t digests[][VL_HASH_SIZE])
 {
 	const struct vl_snapshot_head *head = &snapshot->head;
 	const struct vl_kernels *kernels = snapshot->env->kernels;
 	unsigned left_out = with_vectors ? VL_PARTS_MAX : vl_part_of(VL_SECTION_VECTORS), largest = VL_PARTS_MAX;
+	uint64_t size = ALONE - 1;
 	struct vl_hasher hasher;
 	struct vl_blake3 hash;
 
 	for (unsigned at = 0; at < head->part_count; at++)
-		if (at != left_out &&
-		    (largest == VL_PARTS_MAX || head->parts[at].size > head->parts[largest].size))
-			largest = at;
-	vl_hasher_start(&hasher);
-	vl_blake3_init(&hash, kernels, VL_HASH_PLAIN);
-	vl_hasher_update(&hasher, &hash, snapshot->data + head->parts[largest].offset,
-			 (size_t)head->parts[largest].size);
+		if (at != left_out && head->parts[at].size > size)
+			size = head->parts[largest = at].size;
+	if (largest < VL_PARTS_MAX) {
+		vl_hasher_start(&hasher);
+		vl_blake3_init(&hash, kernels, VL_HASH_PLAIN);
+		vl_hasher_update(&hasher, &hash, snapshot->data + head->parts[largest].offset, (size_t)size);
+	}
 	for (unsigned at = 0; at < head->part_count; at++)
 		if (at != left_out && at != largest)
 			vl_blake3(kernels, VL_HASH_PLAIN, snapshot->data + head->parts[at].offset,
 				  (size_t)head->parts[at].size, digests[at]);
-	vl_hasher_stop(&hasher);
-	vl_blake3_final(&hash, digests[largest]);
+	if (largest < VL_PARTS_MAX) {
+		vl_hasher_stop(&hasher);
+		vl_blake3_final(&hash, digests[largest]);
+	}
 }
 
 static valori_code check_parts(const struct vl_snapshot *snapshot, bool with_vectors, valori_error *error)
