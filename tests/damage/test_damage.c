@@ -1,8 +1,7 @@
 /*
- * test_damage.c - every truncation and every flipped bit of a small log, of its head file and of a snapshot, and random
- * damage of larger kinds: valori-verify finds it and says where, and nobody else gives out what is not true.
- *
- * A failure names the file, the byte and the bit, or the seed; with seeds as arguments only those are tried.
+ * test_damage.c - every truncation and every flipped bit of a small log, of its head file and of a snapshot:
+ * valori-verify finds it and says where, and nobody else gives out what is not true. A failure names the file, the byte
+ * and the bit. For damage of many bytes there is test_random.c.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -197,6 +196,25 @@ static void damage_snapshots(void)
 	}
 }
 
+/*
+ * The head of a store whose writer was killed: when the slot of the last commit is damaged, the other one must not be
+ * taken for the end of the log.
+ */
+static void damage_busy_head(void)
+{
+	struct shelf_file *file = shelf_find(&judge.shelf, "db/events.head");
+
+	shelf_put(&judge.shelf, "db/events.head", truth.head, file->size);
+	judge_others(&judge, JUDGE_ALL);
+	judge_verify(&judge);
+	check(file->size == sizeof(truth.head) &&
+		      memcmp(truth.head + 1024, truth.head + 2048, 128) != 0 && judge_is_whole(&judge) &&
+		      judge.report.note[0] == '\0' && judge.complaint[0] == '\0',
+	      "a head whose slots differ, in which nothing is wrong");
+	cut_all("db/events.head", "events.head", 1, 64, "a head whose slots differ, cut");
+	flip_all("db/events.head", "events.head", 16, "a head whose slots differ");
+}
+
 int main(void)
 {
 	truth_init(&truth);
@@ -214,6 +232,7 @@ int main(void)
 	flip_all("db/events-00000000000000000000.log", NULL, 8, "the sealed segment");
 	cut_all("db/events.head", "events.head", 1, 32, "the head file, cut");
 	flip_all("db/events.head", "events.head", 4, "the head file");
+	damage_busy_head();
 	judge_restore(&judge);
 	damage_snapshots();
 	judge_free(&judge);

@@ -280,6 +280,7 @@ void truth_init(struct truth *truth)
 	struct maker maker = {.truth = truth};
 	valori_options options = truth_options(VALORI_WRITE | VALORI_CREATE);
 	valori_info info = {.size = sizeof(info)};
+	struct shelf_file *file;
 	valori_error error;
 
 	memset(truth, 0, sizeof(*truth));
@@ -291,6 +292,8 @@ void truth_init(struct truth *truth)
 	truth->moments[0].tree = info.tree_root;
 	live(&maker);
 	valori_batch_free(maker.batch);
+	file = shelf_find(&truth->shelf, "db/events.head");
+	memcpy(truth->head, file->data, file->size < sizeof(truth->head) ? file->size : sizeof(truth->head));
 	must(valori_close(maker.store, &error), &error);
 	for (unsigned commits = 0; commits <= truth->commits; commits++)
 		search(truth, commits);

@@ -28,6 +28,7 @@ struct truth {
 	uint8_t *snapshots[2];
 	size_t snapshot_sizes[2];
 	unsigned snapshot_commits[2];
+	uint8_t head[4096]; /* the head file before the store was closed: its slots are of the last two commits */
 	unsigned commits;
 	struct truth_moment moments[TRUTH_COMMITS + 1];
 	uint8_t *bytes[TRUTH_COMMITS]; /* of each commit */
