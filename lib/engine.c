@@ -4,6 +4,7 @@
 #include "host.h"
 #include "maintain.h"
 #include "q16.h"
+#include "snapshot_format.h"
 
 #define BATCH_COMMITS 1000
 #define BATCH_MS 100
@@ -609,34 +610,28 @@ static void free_store(valori *store)
 	vl_release(store->env, store, sizeof(*store));
 }
 
-valori_code vl_engine_open(const valori_options *options, const struct vl_os *os, const struct vl_env *env,
-			   valori **out, valori_error *error)
+/* fault: what is wrong with the snapshot that the log was replayed on, if that is why it did not fit. */
+static valori_code open_once(const valori_options *options, const struct vl_os *os, const struct vl_env *env,
+			     valori **out, valori_error *fault, valori_error *error)
 {
-	valori_options known = VALORI_OPTIONS_INIT;
-	struct recovery recovery = {.options = &known};
-	valori_error own_error;
+	struct recovery recovery = {.options = options};
 	valori *store = NULL;
-	valori_code code;
+	valori_code code = make_store(options, os, env, &store, error);
 
-	*out = NULL;
-	if (error == NULL)
-		error = &own_error;
-	if (options == NULL || options->size < offsetof(valori_options, log))
-		return vl_fail(error, VALORI_INVALID, "valori_options: size is not set");
-	memcpy(&known, options, options->size < sizeof(known) ? options->size : sizeof(known));
-	code = check_options(&known, error);
-	if (code == VALORI_OK)
-		code = make_store(&known, os, env, &store, error);
+	fault->code = VALORI_OK;
 	if (code != VALORI_OK)
 		return code;
 	recovery.store = store;
-	if (known.archive != NULL) {
-		store->archive = copy_text(env, known.archive, &store->archive_size);
+	if (options->archive != NULL) {
+		store->archive = copy_text(env, options->archive, &store->archive_size);
 		if (store->archive == NULL)
 			code = vl_fail(error, VALORI_NO_MEMORY, "out of memory");
 	}
 	if (code == VALORI_OK)
-		code = known.log != NULL ? open_files(&recovery, error) : open_memory(&recovery, error);
+		code = options->log != NULL ? open_files(&recovery, error) : open_memory(&recovery, error);
+	if (code == VALORI_DAMAGED && store->snapshot != NULL && options->log != NULL &&
+	    vl_snapshot_check_bytes(store->snapshot, fault) == VALORI_OK)
+		fault->code = VALORI_OK;
 	/* Where nothing was replayed it has not begun yet. */
 	if (code == VALORI_OK && store->done == NULL)
 		code = vl_engine_begin_index(store, error);
@@ -663,6 +658,40 @@ valori_code vl_engine_open(const valori_options *options, const struct vl_os *os
 	else
 		free_store(store);
 	vl_snapshot_close(recovery.snapshot);
+	return code;
+}
+
+valori_code vl_engine_open(const valori_options *options, const struct vl_os *os, const struct vl_env *env,
+			   valori **out, valori_error *error)
+{
+	valori_options known = VALORI_OPTIONS_INIT;
+	valori_error own_error, fault, ignored;
+	valori_code code;
+	char sentence[240];
+
+	*out = NULL;
+	if (error == NULL)
+		error = &own_error;
+	if (options == NULL || options->size < offsetof(valori_options, log))
+		return vl_fail(error, VALORI_INVALID, "valori_options: size is not set");
+	memcpy(&known, options, options->size < sizeof(known) ? options->size : sizeof(known));
+	code = check_options(&known, error);
+	fault.code = VALORI_OK;
+	if (code == VALORI_OK)
+		code = open_once(&known, os, env, out, &fault, error);
+	if (code != VALORI_DAMAGED || fault.code == VALORI_OK)
+		return code;
+	/* Nobody looks through a snapshot before it is read; the log is not to blame, and may be enough. */
+	known.snapshot = "";
+	code = open_once(&known, os, env, out, &ignored, error);
+	if (code == VALORI_UNKNOWABLE) {
+		*error = fault;
+		return (valori_code)fault.code;
+	}
+	if (code == VALORI_OK) {
+		vl_format(sentence, sizeof(sentence), "snapshot not used: %s", fault.message);
+		vl_engine_note(*out, sentence);
+	}
 	return code;
 }
 
