@@ -39,7 +39,7 @@ try() { # command...
 			valori-search -l good -s '' -k 65536 -e "$queries" | cut -f 1,3- | sort >all
 			valori-search -l good -e "$queries" >hits
 			valori-replay good >replayed
-			[ "$(wc -l <hits)" = 10 ] && [ "$(wc -l <all)" -gt 1000 ]
+			[[ $(wc -l <hits) = 10 && $(wc -l <all) -gt 1000 ]]
 		fi
 		try valori-verify -x "$root" db
 		verdict=$code
