@@ -157,6 +157,7 @@ class LlamaIndex(Case):
         """A node that is added again takes its place; its document still finds it, in a later process too."""
         self.store.add([self.nodes[4], self.nodes[4]._replace(text="new", embedding=[0.0, 7.0])])
         self.assertEqual([one.get_content() for one in self.store.get_nodes(["n4"])], ["new"])
+        self.assertEqual(len(self.store.db.nodes(valori.NODE_CHUNK)), 9)
         self.store.add([self.nodes[7]._replace(ref_doc_id="d2")])
         self.store.db.close()
         store = ValoriIndexStore(self.open())

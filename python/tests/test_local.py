@@ -8,6 +8,7 @@ from array import array
 
 import valori
 from tests.base import Case, needs_numpy, numpy, vectors
+from valori._local import _View
 
 
 class Records(Case):
@@ -307,6 +308,20 @@ class Lives(Case):
         for thread in threads:
             thread.join(20)
         self.assertEqual(ended, [True] * 7)
+
+    def test_close_waits(self) -> None:
+        """close() lets the calls that run end first."""
+        db = self.open(dim=1)
+        view = _View(db._handle)
+        view.__enter__()
+        closer = threading.Thread(target=db.close)
+        closer.start()
+        closer.join(0.3)
+        self.assertTrue(closer.is_alive())
+        self.refuses(valori.ClosedError, "closed", db.search, [1])
+        view.__exit__()
+        closer.join(20)
+        self.assertFalse(closer.is_alive())
 
     def test_memory(self) -> None:
         with valori.Valori(dim=2) as db:

@@ -53,6 +53,7 @@ def story(db: Any) -> List[Any]:
     told.append(db.search(table[5], k=4))
     told.append(db.search(table[5], k=4, filter_tag=2))
     told.append(db.search(table[5], k=3, at=6))
+    told += [db.search(table[5], k=3, at=at) for at in (0, 1, 10, 11)]
     told.append(db.search(table[5], k=3, exact=True))
     told += [db.get(i) for i in (0, 10, 11, 12)]
     told += [db.get_metadata(i) for i in (0, 10, 11, 12)]

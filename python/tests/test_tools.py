@@ -53,7 +53,8 @@ class Tools(Case):
             self.path(), [{"vector": [1.0, 2.0]}, {"vector": [1.0]}]))
         self.refuses(valori.ValidationError, "row 0: ", list, tools.ingest(self.path(), [{"vector": {1, 2}.pop}]))
         with self.assertRaises(ZeroDivisionError):
-            list(tools.ingest(self.path(), ({"vector": [1 / i, 0]} for i in range(2))))
+            list(tools.ingest(self.path("half"), ({"vector": [1 / i, 0]} for i in (1, 0))))
+        self.assertEqual(self.open("half", dim=2).record_count(), 0)
         with valori.Valori(self.path(), dim=2) as db:
             db.insert([1, 2])
             self.refuses(valori.LockedError, "", list, tools.ingest(self.path(), [{"vector": [1.0, 2.0]}]))

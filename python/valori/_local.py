@@ -7,7 +7,7 @@ import threading
 import time
 import weakref
 from array import array
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Type, Union
 
 from . import _abi as A
 from . import _c
@@ -760,9 +760,11 @@ def verify(path: Any, expect: Optional[str] = None, *, archive: Any = None, chec
             value = None
         made[name] = value
     if check and report.verdict not in (A.VALORI_CONSISTENT, A.VALORI_VERIFIED_STATE, A.VALORI_VERIFIED_HISTORY):
-        kind = {A.VALORI_TAMPERED: TamperDetected, A.VALORI_VERDICT_DAMAGED: DamagedError,
-                A.VALORI_DIFFERS: MismatchError}.get(report.verdict, IntegrityError)
-        raise kind(made["sentence"], offset=made["fault_offset"], event=made["fault_event"])
+        kinds: Dict[int, Type[IntegrityError]] = {
+            A.VALORI_TAMPERED: TamperDetected, A.VALORI_VERDICT_DAMAGED: DamagedError,
+            A.VALORI_DIFFERS: MismatchError}
+        raise kinds.get(report.verdict, IntegrityError)(made["sentence"], offset=made["fault_offset"],
+                                                        event=made["fault_event"])
     return made
 
 

@@ -12,7 +12,7 @@ import time
 import uuid
 from array import array
 from datetime import datetime, timezone
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, NoReturn, Optional, Sequence, Tuple, Union
 from urllib.parse import quote, urlencode, urlsplit
 
 from . import _abi as A
@@ -184,7 +184,7 @@ class RemoteValori(Valori):
             return bytes(data)
         self._refuse(response.status, data)
 
-    def _refuse(self, status: int, data: bytes) -> Any:
+    def _refuse(self, status: int, data: bytes) -> NoReturn:
         try:
             answer = json.loads(data)
             message, name = str(answer["error"]), answer.get("code", "")

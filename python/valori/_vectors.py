@@ -21,7 +21,7 @@ class Rows(NamedTuple):
     """count rows of dim components at address; keep holds the memory."""
 
     address: int
-    count: int
+    count: int  # type: ignore[assignment]
     dim: int
     kind: int
     keep: Any

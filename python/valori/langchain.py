@@ -15,8 +15,8 @@ from ._vectors import vector
 from .errors import NotFoundError, UnsupportedError, ValidationError
 
 try:
-    from langchain_core.documents import Document  # type: ignore[import-not-found]
-    from langchain_core.vectorstores import VectorStore as _Base  # type: ignore[import-not-found]
+    from langchain_core.documents import Document  # type: ignore
+    from langchain_core.vectorstores import VectorStore as _Base  # type: ignore
 except ImportError:
     _Base = object
 
@@ -94,7 +94,7 @@ class ValoriVectorStore(_Base):  # type: ignore[misc]
         return made
 
     def add_texts(self, texts: Iterable[str], metadatas: Optional[List[Dict[str, Any]]] = None, *,
-                  ids: Optional[List[Optional[str]]] = None, **ignored: Any) -> List[str]:
+                  ids: Optional[Sequence[Optional[str]]] = None, **ignored: Any) -> List[str]:
         """Adds texts as one commit, all or none; returns their ids. A known id is replaced. ValidationError."""
         texts = list(texts)
         for name, given in (("metadatas", metadatas), ("ids", ids)):
@@ -104,18 +104,14 @@ class ValoriVectorStore(_Base):  # type: ignore[misc]
             return []
         keys = [str(one) if one is not None else uuid.uuid4().hex for one in (ids or [None] * len(texts))]
         contents = [{"text": text, "metadata": (metadatas or [{}] * len(texts))[i]} for i, text in enumerate(texts)]
-        # Of an id that stands there twice the last counts: a commit would make both, and one at once old.
-        last = {key: i for i, key in enumerate(keys)}
-        rows = [i for i, key in enumerate(keys) if last[key] == i]
-        vectors = self._embedding.embed_documents([texts[i] for i in rows])
-        self.db.upsert_batch([keys[i] for i in rows], vectors, metadata=[contents[i] for i in rows])
+        self.db.upsert_batch(keys, self._embedding.embed_documents(texts), metadata=contents)
         return keys
 
-    def add_documents(self, documents: List[Document], *, ids: Optional[List[str]] = None,
+    def add_documents(self, documents: List[Document], *, ids: Optional[Sequence[Optional[str]]] = None,
                       **ignored: Any) -> List[str]:
         """add_texts for documents; their own ids count where none are given."""
         if ids is None:
-            ids = [getattr(one, "id", None) for one in documents]  # type: ignore[misc]
+            ids = [getattr(one, "id", None) for one in documents]
         return self.add_texts([one.page_content for one in documents], [one.metadata for one in documents], ids=ids)
 
     def delete(self, ids: Optional[List[str]] = None, **ignored: Any) -> Optional[bool]:

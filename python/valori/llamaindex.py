@@ -13,9 +13,9 @@ from .errors import NotFoundError, UnsupportedError, ValidationError
 from .kinds import EDGE_PARENT_OF, NODE_CHUNK, NODE_DOCUMENT
 
 try:
-    from llama_index.core.schema import (NodeRelationship, RelatedNodeInfo,  # type: ignore[import-not-found]
+    from llama_index.core.schema import (NodeRelationship, RelatedNodeInfo,  # type: ignore
                                          TextNode)
-    from llama_index.core.vector_stores.types import VectorStoreQueryResult  # type: ignore[import-not-found]
+    from llama_index.core.vector_stores.types import VectorStoreQueryResult  # type: ignore
 
     def _node(node_id: str, text: str, metadata: Dict[str, Any], ref_doc_id: Optional[str]) -> Any:
         made = TextNode(id_=node_id, text=text, metadata=metadata)

@@ -118,12 +118,12 @@ class Memory:
             start = by_record.get(hit["id"])
             for root in [] if start is None else [start] + parents.get(start, []):
                 for node_id in self.db.walk(root, depth - 1 if root != start else depth):
-                    node = self.db.get_node(node_id)
-                    if node is None or node["record"] is None or node["record"] in wanted:
+                    found = self.db.get_node(node_id)
+                    if found is None or found["record"] is None or found["record"] in wanted:
                         continue
-                    wanted.add(node["record"])
+                    wanted.add(found["record"])
                     try:
-                        record = self.db.get(node["record"])
+                        record = self.db.get(found["record"])
                     except NotFoundError:
                         continue
                     if record["live"]:
@@ -278,8 +278,8 @@ def main() -> int:
         print(f"valori-mcp: {error}", file=sys.stderr)
         return 2
     with client:
-        sys.stdin.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
-        sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+        sys.stdin.reconfigure(encoding="utf-8", errors="replace")  # type: ignore
+        sys.stdout.reconfigure(encoding="utf-8")  # type: ignore
         try:
             Server(Memory(client)).serve(sys.stdin, sys.stdout)
         except (BrokenPipeError, KeyboardInterrupt):
