@@ -2,8 +2,8 @@
  * bench_batch.c - one batch of binary32 rows as one commit: what a caller in another language is compared with.
  *
  * Prints name, value and unit, tab-separated: the least of TURNS, and the most memory that the process had.
- * usage: bench_batch [DIRECTORY [ROWS [DIM]]]; a store is made in DIRECTORY (/dev/shm: no disk has a say) and removed
- * by the caller; 100,000 rows of 384 components.
+ * usage: bench_batch [DIRECTORY [ROWS [DIM]]]; stores are made in DIRECTORY (/dev/shm: no disk has a say) and removed;
+ * 100,000 rows of 384 components.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +27,18 @@ static int die(const valori_error *error)
 {
 	fprintf(stderr, "bench_batch: %s\n", error->message);
 	return 1;
+}
+
+/* The files of a store that was written once. */
+static void clean(const char *store)
+{
+	static const char *const names[] = {"events.log", "events.head", "events.lock", ""};
+	char path[600];
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", store, names[i]);
+		remove(path);
+	}
 }
 
 int main(int argc, char **argv)
@@ -69,10 +81,7 @@ int main(int argc, char **argv)
 		began = now() - began;
 		least = began < least ? began : least;
 		valori_close(store, NULL);
-		snprintf(path, sizeof(path), "%s/bench-batch-%d-%d/events.log", directory, (int)getpid(), turn);
-		unlink(path);
-		snprintf(path, sizeof(path), "%s/bench-batch-%d-%d/events.head", directory, (int)getpid(), turn);
-		unlink(path);
+		clean(path);
 	}
 	getrusage(RUSAGE_SELF, &usage);
 	printf("batch_insert\t%.4g\ts\nbatch_memory\t%.4g\tMB\n", least, (double)usage.ru_maxrss / 1000);
