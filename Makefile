@@ -222,13 +222,16 @@ $(BENCHES): $(BUILD)/bench/%: $(BUILD)/bench/%.o $(bench_helpers) $(PARTS) $(STA
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ -lm
 
-# Other libraries in the same race, where they are installed (Debian: g++ libhnswlib-dev); nothing links to them.
+# Other libraries in the same race, where they are installed (Debian: g++ libhnswlib-dev libfaiss-dev libopenblas-dev);
+# nothing of the product links to them.
 ANCHORS := $(patsubst %.cc,$(BUILD)/%,$(sort $(wildcard bench/anchors/*.cc)))
 
-$(ANCHORS): $(BUILD)/%: %.cc
+$(BUILD)/bench/anchors/faiss: ANCHOR_LIBS = -fopenmp -lfaiss -lopenblas
+
+$(ANCHORS): $(BUILD)/%: %.cc bench/anchors/anchor.h
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)c++ -O3 -march=native -DNDEBUG -pthread -o $@ $<
+	$(Q)c++ -O3 -march=native -DNDEBUG -pthread -o $@ $< $(ANCHOR_LIBS)
 
 bench-anchors: $(ANCHORS)
 

@@ -15,10 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "anchor.h"
 #include "bytes.h"
 #include "cpu.h"
 #include "hnsw.h"
@@ -223,16 +223,14 @@ static struct outcome search(uint32_t slack, size_t together, uint64_t *compared
 	return outcome;
 }
 
-/* ---- the other library: a program that is asked line by line ---- */
+/* ---- the other library ---- */
 
-static FILE *anchor_in, *anchor_out;
-static pid_t anchor;
+static struct anchor anchor;
 
 static void begin_anchor(const char *program)
 {
-	char base[64], queries[64], line[256];
-	int to[2], from[2];
-	double build = 0;
+	static const char *const names[] = {"hnswlib", NULL};
+	char base[64], queries[64];
 
 	if (access(program, X_OK) != 0)
 		return;
@@ -240,25 +238,10 @@ static void begin_anchor(const char *program)
 	snprintf(queries, sizeof(queries), "/tmp/bench_hnsw.%d.query", (int)getpid());
 	vectors_write(set.base, set.count, set.dim, base);
 	vectors_write(set.queries, set.queries_count, set.dim, queries);
-	if (pipe(to) != 0 || pipe(from) != 0 || (anchor = fork()) < 0)
-		fail("no process for the anchor");
-	if (anchor == 0) {
-		dup2(to[0], 0);
-		dup2(from[1], 1);
-		close(to[1]);
-		close(from[0]);
-		execl(program, program, base, queries, (char *)NULL);
-		_exit(127);
-	}
-	close(to[0]);
-	close(from[1]);
-	anchor_in = fdopen(to[1], "w");
-	anchor_out = fdopen(from[0], "r");
-	if (fgets(line, sizeof(line), anchor_out) == NULL || sscanf(line, "built %lf", &build) != 1)
-		fail("the anchor does not answer");
+	anchor_begin(&anchor, program, base, queries, "-", names);
 	unlink(base);
 	unlink(queries);
-	printf("hnswlib_build\t%.4g\trows/s\n", set.count / build);
+	printf("hnswlib_build\t%.4g\trows/s\n", set.count / anchor.built[0].seconds);
 	fflush(stdout);
 }
 
@@ -268,14 +251,8 @@ static struct outcome ask_anchor(uint32_t ef)
 	struct outcome outcome = {0};
 	uint64_t right = 0;
 	uint32_t *rows = malloc((size_t)set.queries_count * K * 4);
-	char line[256];
 
-	fprintf(anchor_in, "%u\n", ef);
-	fflush(anchor_in);
-	if (fgets(line, sizeof(line), anchor_out) == NULL ||
-	    sscanf(line, "%lf %lf %lf", &outcome.rate, &outcome.p50, &outcome.p99) != 3 ||
-	    fread(rows, (size_t)K * 4, set.queries_count, anchor_out) != set.queries_count)
-		fail("the anchor does not answer");
+	anchor_ask(&anchor, "hnswlib", ef, 1, set.queries_count, 0, rows, &outcome.rate, &outcome.p50, &outcome.p99);
 	for (size_t q = 0; q < set.queries_count; q++)
 		for (size_t i = 0; i < K; i++)
 			for (size_t j = 0; j < K; j++)
@@ -404,7 +381,7 @@ static void race_all(int rounds)
 		 .together = 1},
 		{.name = "many", .together = 64},
 		{.name = "hnswlib", .settings = {12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024}}};
-	size_t count = anchor > 0 ? 3 : 2;
+	size_t count = anchor.process > 0 ? 3 : 2;
 
 	memcpy(contestants[1].settings, contestants[0].settings, sizeof(contestants[0].settings));
 	for (size_t c = 0; c < count; c++)
@@ -495,10 +472,7 @@ int main(int argc, char **argv)
 	if (rounds > 0)
 		begin_anchor(program);
 	race_all(rounds);
-	if (anchor > 0) {
-		fclose(anchor_in);
-		waitpid(anchor, NULL, 0);
-	}
+	anchor_end(&anchor);
 	vl_hnsw_free(&graph);
 	vl_block_free(&codes.rows);
 	vl_block_free(&codes.ids);
