@@ -235,8 +235,10 @@ $(ANCHORS): $(BUILD)/%: %.cc bench/anchors/anchor.h
 
 bench-anchors: $(ANCHORS)
 
+# Search, in one run with the other libraries, comes last: bench/README.md. SEARCH=--quick is three minutes of it.
 bench: all $(BENCHES)
-	@for program in $(BENCHES); do $$program || exit 1; done
+	@for program in $(filter-out %/bench_search,$(BENCHES)); do $$program || exit 1; done
+	@BUILD=$(BUILD) bench/search.sh $(SEARCH)
 
 demo:
 	@./configure --dir=$(BUILD) --deps=build

@@ -1,6 +1,7 @@
 /* anchor.c - asks another library. */
 #include "anchor.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -25,15 +26,11 @@ int anchor_begin(struct anchor *anchor, const char *program, const char *base, c
 	for (size_t i = 0; i < ANCHOR_INDEXES && names[i] != NULL; i++)
 		arguments[4 + i] = names[i];
 	fflush(stdout);
-	if (pipe(to) != 0 || pipe(from) != 0 || (anchor->process = fork()) < 0)
+	if (pipe2(to, O_CLOEXEC) != 0 || pipe2(from, O_CLOEXEC) != 0 || (anchor->process = fork()) < 0)
 		fail("no process");
 	if (anchor->process == 0) {
 		dup2(to[0], 0);
 		dup2(from[1], 1);
-		close(to[0]);
-		close(to[1]);
-		close(from[0]);
-		close(from[1]);
 		/* It shares one core with nobody, and shall not think otherwise. */
 		setenv("OMP_NUM_THREADS", "1", 1);
 		setenv("OPENBLAS_NUM_THREADS", "1", 1);

@@ -11,7 +11,8 @@
 #include "cpu.h"
 
 #if defined(__x86_64__)
-__attribute__((target("avx512f"))) static float scan_avx512(const float *rows, size_t count, size_t dim, const float *query)
+__attribute__((target("avx512f"))) static float scan_avx512(const float *rows, size_t count, size_t dim,
+							    const float *query)
 {
 	float best = INFINITY;
 
