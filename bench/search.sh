@@ -102,7 +102,7 @@ tiny)
 	;;
 quick)
 	rounds=${rounds:-3}
-	real sift-200k 0 --faiss=flat,ivf
+	real sift-200k 0 --queries=500 --faiss=flat,ivf
 	real fashion-20k 0
 	one --rows="$(least "$rows" 30000)" --dim=768 --unit --queries=500 --faiss=flat,ivf
 	;;
