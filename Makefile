@@ -159,7 +159,7 @@ $(FAILING): tests/fault/failing.c $(BUILD)/config.mak
 # streams. Of a cross compiler only the first is asked.
 DETERMINISM := $(BUILD)/determinism
 MACHINE ?= hosted
-answering = $(patsubst %,$(DETERMINISM)/%.o,answers follow)
+answering = $(patsubst %,$(DETERMINISM)/%.o,answers indexes follow)
 
 $(DETERMINISM)/%.o: tests/determinism/%.c $(BUILD)/config.mak
 	@mkdir -p $(@D)

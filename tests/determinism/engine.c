@@ -9,6 +9,8 @@
  *            restored  the same, with a snapshot at the half: the store is opened from that and the rest of the log
  * BATCH      live: operations of a commit, which also ends where one of the stream does; 0: as the stream has them
  * DIRECTORY  of the store; must not be there
+ * EVENTS     with a plus behind the number: once for each kind of index and each number of threads, that many build and
+ *            search the index. The stream is then called STREAM.store: a store does not search as follow.c does
  *
  * A line as that of follow.c for 1, 2 and 8 threads that search, with their number behind it. VALORI_CPU forces the
  * kernels.
@@ -16,12 +18,14 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "answers.h"
 #include "batch.h"
 #include "engine.h"
 #include "host.h"
+#include "snapshot_format.h"
 
 enum { BATCH_SIZE_MAX = 8 << 20 };
 
@@ -38,8 +42,20 @@ struct run {
 	valori_batch *operations;
 	struct vl_buf meta; /* u64 place in keys, u64 size, by slot */
 	struct vl_buf keys;
+	bool is_indexed;
+	uint32_t kind; /* valori_index_kind */
 	unsigned threads;
 };
+
+/* What a store comes to; of several with an index of another kind each, these last two over all. */
+struct outcome {
+	valori_info info;
+	uint8_t sections[VL_HASH_SIZE], answers[VL_HASH_SIZE];
+	struct vl_blake3 index, found;
+};
+
+static const unsigned threads[] = {1, 2, 8};
+enum { THREADS = sizeof(threads) / sizeof(threads[0]) };
 
 static void must(valori_code code, const valori_error *error, const char *what)
 {
@@ -81,6 +97,11 @@ static void open_store(struct run *run, uint32_t flags, uint32_t dim)
 	options.sync = VALORI_SYNC_NONE;
 	options.segment_size = 1 << 20;
 	options.log_id = run->log_id;
+	if (run->is_indexed) {
+		options.flags |= VALORI_INDEX;
+		options.index = run->kind;
+		options.index_threads = run->threads;
+	}
 	must(vl_engine_open(&options, &run->os, vl_host_env(), &run->store, &error), &error, "open");
 }
 
@@ -265,6 +286,7 @@ struct search {
 	const valori_view *view;
 	uint32_t dim;
 	unsigned threads;
+	bool is_exact;
 };
 
 static valori_code search_view(void *context, const uint8_t *queries, size_t count, size_t k,
@@ -286,12 +308,13 @@ static valori_code search_view(void *context, const uint8_t *queries, size_t cou
 	options.has_tag = filter->has_tag;
 	options.tag = filter->tag;
 	options.threads = search->threads;
+	options.exact = search->is_exact;
 	code = valori_search(search->view, vectors, count, &options, hits, hit_counts, error);
 	free(vectors);
 	return code;
 }
 
-/* The digest of the section table, whose digests the writer has read back and compared. */
+/* The digest of the section table but for the index, whose digests the writer has read back and compared. */
 static void digest_sections(const valori_view *view, const char *path, uint8_t out[VL_HASH_SIZE])
 {
 	enum { TABLE = 4096, ENTRY = 64 };
@@ -306,7 +329,8 @@ static void digest_sections(const valori_view *view, const char *path, uint8_t o
 		exit(1);
 	fclose(file);
 	vl_blake3_init(&sections.hash, vl_host_env()->kernels, VL_HASH_PLAIN);
-	for (const uint8_t *entry = table; entry < table + sizeof(table) && vl_get32(entry) != 0; entry += ENTRY)
+	for (const uint8_t *entry = table; entry < table + sizeof(table) && vl_get32(entry) != 0 &&
+					   vl_get32(entry) < VL_KIND_INDEX; entry += ENTRY)
 		matrix_sections_add(&sections, vl_get32(entry), vl_get64(entry + 16), vl_get64(entry + 24), entry + 32);
 	vl_blake3_final(&sections.hash, out);
 }
@@ -318,30 +342,63 @@ static void print_hash(const uint8_t hash[VL_HASH_SIZE])
 		printf("%02x", hash[i]);
 }
 
-static void report(struct run *run, uint32_t dim)
+static void print_line(const struct run *run, struct outcome *outcome, unsigned number)
 {
-	static const unsigned threads[] = {1, 2, 8};
-	uint8_t sections[VL_HASH_SIZE], answers[VL_HASH_SIZE];
-	valori_info info = {.size = sizeof(info)};
+	uint8_t digest[VL_HASH_SIZE];
+
+	printf("%s%s %llu", run->stream, run->is_indexed ? ".store" : "", (unsigned long long)outcome->info.height);
+	print_hash(outcome->info.tree_root.bytes);
+	print_hash(outcome->info.state_root.bytes);
+	print_hash(outcome->sections);
+	print_hash(outcome->answers);
+	if (run->is_indexed) {
+		vl_blake3_final(&outcome->index, digest);
+		print_hash(digest);
+		vl_blake3_final(&outcome->found, digest);
+		print_hash(digest);
+	} else {
+		fputs(" - -", stdout);
+	}
+	printf(" %u\n", number);
+}
+
+static void look_index(const struct run *run, valori_view *view, uint32_t dim, struct outcome *outcome)
+{
+	struct search search = {view, dim, run->threads, false};
+	valori_index_info info = {.size = sizeof(info)};
+	uint8_t found[VL_HASH_SIZE];
+	valori_error error;
+
+	must(valori_view_settle(view, &error), &error, "settle");
+	must(valori_view_index(view, &info, &error), &error, "index");
+	vl_blake3_update(&outcome->index, info.digest.bytes, VL_HASH_SIZE);
+	must(matrix_answers(vl_host_env(), dim, search_view, &search, found, &error), &error, "search");
+	vl_blake3_update(&outcome->found, found, VL_HASH_SIZE);
+}
+
+static void look(const struct run *run, uint32_t dim, struct outcome *outcome)
+{
 	valori_error error;
 	valori_view *view;
 	char path[4096];
 
 	snprintf(path, sizeof(path), "%s/last.val", run->directory);
 	must(valori_view_open(run->store, &view, &error), &error, "view");
-	must(valori_view_info(view, &info, &error), &error, "info");
-	digest_sections(view, path, sections);
-	for (size_t i = 0; i < sizeof(threads) / sizeof(threads[0]); i++) {
-		struct search search = {view, dim, threads[i]};
+	outcome->info.size = sizeof(outcome->info);
+	must(valori_view_info(view, &outcome->info, &error), &error, "info");
+	digest_sections(view, path, outcome->sections);
+	for (unsigned i = 0; i < THREADS; i++) {
+		struct search search = {view, dim, run->is_indexed ? run->threads : threads[i], true};
 
-		must(matrix_answers(vl_host_env(), dim, search_view, &search, answers, &error), &error, "search");
-		printf("%s %llu", run->stream, (unsigned long long)info.height);
-		print_hash(info.tree_root.bytes);
-		print_hash(info.state_root.bytes);
-		print_hash(sections);
-		print_hash(answers);
-		printf(" %u\n", threads[i]);
+		if (i > 0 && run->is_indexed)
+			break;
+		must(matrix_answers(vl_host_env(), dim, search_view, &search, outcome->answers, &error), &error,
+		     "search");
+		if (!run->is_indexed)
+			print_line(run, outcome, threads[i]);
 	}
+	if (run->is_indexed)
+		look_index(run, view, dim, outcome);
 	valori_view_close(view);
 }
 
@@ -373,13 +430,85 @@ static void reopen(struct run *run, bool is_restored)
 	exit(1);
 }
 
+/* ---- The program ---- */
+
+static void read_stream(struct run *run, int fd, valori_log_info *info)
+{
+	valori_error error;
+
+	if (lseek(fd, 0, SEEK_SET) != 0)
+		exit(1);
+	must(valori_log_open_fd(fd, run->stream, &run->log, &error), &error, "stream");
+	info->size = sizeof(*info);
+	must(valori_log_get_info(run->log, info, &error), &error, "stream");
+	memcpy(run->log_id, info->log_id.bytes, VALORI_HASH_SIZE);
+}
+
+/* A new store follows the stream to the end. */
+static void follow(struct run *run, int fd, bool is_live, bool is_restored, struct outcome *outcome)
+{
+	valori_commit_view commit = {0};
+	valori_log_info info;
+	bool is_halved = false;
+	valori_error error;
+
+	read_stream(run, fd, &info);
+	vl_buf_init(&run->salts, vl_host_env());
+	vl_buf_init(&run->meta, vl_host_env());
+	vl_buf_init(&run->keys, vl_host_env());
+	open_store(run, VALORI_WRITE | VALORI_CREATE, info.dim);
+	while (commit.first_event + commit.event_count < run->events) {
+		must(valori_log_next(run->log, &commit, &error), &error, "stream");
+		if (is_live)
+			follow_live(run, &commit, info.dim);
+		else
+			must(valori_replicate(run->store, run->log, &commit, NULL, &error), &error, "replicate");
+		if (is_restored && !is_halved && commit.first_event + commit.event_count >= run->events / 2) {
+			write_snapshot(run);
+			is_halved = true;
+		}
+	}
+	if (!is_live)
+		reopen(run, is_restored);
+	look(run, info.dim, outcome);
+	close_store(run);
+	valori_log_close(run->log);
+	vl_buf_free(&run->salts);
+	vl_buf_free(&run->meta);
+	vl_buf_free(&run->keys);
+}
+
+/* One store after the other, each kind of index with each number of threads. */
+static void follow_indexed(struct run *run, int fd, bool is_live, bool is_restored)
+{
+	const char *parent = run->directory;
+	char path[4096];
+
+	if (mkdir(parent, 0700) != 0) {
+		perror(parent);
+		exit(4);
+	}
+	run->directory = path;
+	for (unsigned i = 0; i < THREADS; i++) {
+		struct outcome outcome = {0};
+
+		vl_blake3_init(&outcome.index, vl_host_env()->kernels, VL_HASH_PLAIN);
+		vl_blake3_init(&outcome.found, vl_host_env()->kernels, VL_HASH_PLAIN);
+		run->threads = threads[i];
+		for (run->kind = VALORI_INDEX_BRUTE; run->kind <= VALORI_INDEX_IVF; run->kind++) {
+			snprintf(path, sizeof(path), "%s/%u-%u", parent, run->kind, run->threads);
+			follow(run, fd, is_live, is_restored, &outcome);
+		}
+		print_line(run, &outcome, threads[i]);
+	}
+	run->directory = parent;
+}
+
 int main(int argc, char **argv)
 {
 	struct run run = {.os = vl_os_real};
-	valori_log_info info = {.size = sizeof(info)};
-	bool is_live, is_restored, is_halved = false;
-	valori_commit_view commit = {0};
-	valori_error error;
+	struct outcome outcome = {0};
+	bool is_live, is_restored;
 	int fd;
 
 	if (argc != 6) {
@@ -396,40 +525,19 @@ int main(int argc, char **argv)
 	run.directory = argv[3];
 	run.stream = argv[4];
 	run.events = strtoull(argv[5], NULL, 10);
+	run.is_indexed = strchr(argv[5], '+') != NULL;
 	run.os.context = &run;
 	run.os.time_ms = stream_time;
 	run.os.random = stream_random;
-	vl_buf_init(&run.salts, vl_host_env());
-	vl_buf_init(&run.meta, vl_host_env());
-	vl_buf_init(&run.keys, vl_host_env());
 	fd = open(run.stream, O_RDONLY);
 	if (fd < 0) {
 		perror(run.stream);
 		return 4;
 	}
-	must(valori_log_open_fd(fd, run.stream, &run.log, &error), &error, "stream");
-	must(valori_log_get_info(run.log, &info, &error), &error, "stream");
-	memcpy(run.log_id, info.log_id.bytes, VALORI_HASH_SIZE);
-	open_store(&run, VALORI_WRITE | VALORI_CREATE, info.dim);
-	while (commit.first_event + commit.event_count < run.events) {
-		must(valori_log_next(run.log, &commit, &error), &error, "stream");
-		if (is_live)
-			follow_live(&run, &commit, info.dim);
-		else
-			must(valori_replicate(run.store, run.log, &commit, NULL, &error), &error, "replicate");
-		if (is_restored && !is_halved && commit.first_event + commit.event_count >= run.events / 2) {
-			write_snapshot(&run);
-			is_halved = true;
-		}
-	}
-	if (!is_live)
-		reopen(&run, is_restored);
-	report(&run, info.dim);
-	close_store(&run);
-	valori_log_close(run.log);
+	if (run.is_indexed)
+		follow_indexed(&run, fd, is_live, is_restored);
+	else
+		follow(&run, fd, is_live, is_restored, &outcome);
 	close(fd);
-	vl_buf_free(&run.salts);
-	vl_buf_free(&run.meta);
-	vl_buf_free(&run.keys);
 	return fflush(stdout) != 0 || ferror(stdout) ? 4 : 0;
 }

@@ -8,14 +8,15 @@
  *          replayed  as recovery, replication and verification do
  *          restored  replayed to the half; laid out as a snapshot, attached to empty arrays, and followed to the end
  * BATCH    live: events of a commit; 0: as the stream has them, and then its bytes must come out again
- * STREAM   a segment header and commits; EVENTS: as far as the commit that reaches this height
+ * STREAM   a segment header and commits; EVENTS: as far as the commit that reaches this height; with a plus behind the
+ *          number, indexes are built beside it
  *
  * A line for each stream: STREAM, height, tree root, state root, digest of the sections that a snapshot would have,
- * digest of the answers of exact searches. An index that is a function of the log adds its digest behind them.
+ * digest of the answers of exact searches, digest of the indexes, digest of what is found with them; a dash without.
  */
-#include "answers.h"
 #include "commit.h"
 #include "event.h"
+#include "indexes.h"
 #include "machine.h"
 #include "replica.h"
 
@@ -43,6 +44,8 @@ struct run {
 	struct vl_state kept;
 	uint8_t kept_root[VL_HASH_SIZE];
 	struct vl_buf parts[KINDS]; /* restored: what the arrays lie in */
+	bool is_indexed;
+	struct matrix_indexes indexes;
 };
 
 /* ---- Printing ---- */
@@ -186,6 +189,8 @@ static valori_code end_commit(struct run *run, uint64_t time_ms, const struct vl
 	code = vl_commit_decode(made->data, made->size, &run->position, kernels, &commit, error);
 	if (code == VALORI_OK)
 		vl_position_advance(&run->position, &commit, kernels);
+	if (code == VALORI_OK && run->is_indexed)
+		matrix_indexes_applied(&run->indexes);
 	run->commits++;
 	return code;
 }
@@ -436,6 +441,8 @@ static valori_code restore(struct run *run, valori_error *error)
 		code = vl_fail(error, VALORI_MISMATCH, "%s: the trees laid out do not give the state root", run->path);
 	if (code == VALORI_OK)
 		vl_replica_attached(replica, &run->position);
+	if (code == VALORI_OK && run->is_indexed)
+		code = matrix_indexes_restore(&run->indexes, error);
 	return code;
 }
 
@@ -501,11 +508,14 @@ static valori_code report(struct run *run, valori_error *error)
 	const struct vl_kernels *kernels = run->env->kernels;
 	struct layout layout = {.run = run};
 	uint8_t tree[VL_HASH_SIZE], sections[VL_HASH_SIZE], answers[VL_HASH_SIZE];
+	uint8_t index[VL_HASH_SIZE], found[VL_HASH_SIZE];
 	valori_code code = check_oracle(run, error);
 	char number[24];
 
 	if (code == VALORI_OK)
 		code = matrix_answers(run->env, run->replica.dim, search_core, run, answers, error);
+	if (code == VALORI_OK && run->is_indexed)
+		code = matrix_indexes_report(&run->indexes, answers, index, found, error);
 	if (code != VALORI_OK)
 		return code;
 	vl_frontier_root(&run->position.frontier, kernels, tree);
@@ -518,8 +528,21 @@ static valori_code report(struct run *run, valori_error *error)
 	print_hash(run, run->replica.root);
 	print_hash(run, sections);
 	print_hash(run, answers);
+	if (run->is_indexed) {
+		print_hash(run, index);
+		print_hash(run, found);
+	} else {
+		print(run, " - -");
+	}
 	print(run, "\n");
 	return VALORI_OK;
+}
+
+/* After each commit that is replayed. */
+static void applied(void *context, const struct vl_commit *commit)
+{
+	(void)commit;
+	matrix_indexes_applied(context);
 }
 
 static valori_code follow_one(struct run *run, valori_error *error)
@@ -538,11 +561,18 @@ static valori_code follow_one(struct run *run, valori_error *error)
 	code = vl_replica_init(&run->replica, env, run->read.dim, 0, error);
 	if (code != VALORI_OK)
 		return code;
+	if (run->is_indexed) {
+		matrix_indexes_init(&run->indexes, env, &run->replica.state);
+		run->replica.applied = applied;
+		run->replica.context = &run->indexes;
+	}
 	code = follow_stream(run, error);
 	if (code == VALORI_OK)
 		code = report(run, error);
 	if (code == VALORI_OK)
 		code = check_version(run, error);
+	if (run->is_indexed)
+		matrix_indexes_free(&run->indexes);
 	vl_replica_free(&run->replica);
 	for (size_t i = 0; i < sizeof(bufs) / sizeof(bufs[0]); i++)
 		vl_buf_free(bufs[i]);
@@ -558,6 +588,13 @@ static bool is_text(const char *a, const char *b)
 	while (*a != '\0' && *a == *b)
 		a++, b++;
 	return *a == *b;
+}
+
+static bool ends_with_plus(const char *text)
+{
+	while (*text != '\0' && *text != '+')
+		text++;
+	return *text == '+';
 }
 
 static uint64_t number_of(const char *text)
@@ -591,6 +628,7 @@ int follow(const struct machine *machine, int argc, char **argv)
 		run->batch = (uint32_t)number_of(argv[2]);
 		run->path = argv[i];
 		run->events = number_of(argv[i + 1]);
+		run->is_indexed = ends_with_plus(argv[i + 1]);
 		if (follow_one(run, &error) != VALORI_OK) {
 			print(run, "failed: ");
 			print(run, error.message);

@@ -1,9 +1,11 @@
 /*
  * generate.c - makes a commit stream of events of every kind: a segment header and commits, always the same bytes.
  *
- *   generate DIM EVENTS FILE
+ *   generate DIM EVENTS FILE [STOP]
  *
- * Clock and log id are fixed. A commit ends at a tenth of the events, so that small machines can stop there. What the
+ * Clock and log id are fixed. A commit ends at a tenth of the events, so that small machines can stop there. With STOP
+ * it ends there instead, and the stream is one for indexes: most events are inserts, in between for a while deletes, so
+ * that there is a graph and it is repaired; and the configuration changes rarely, for then they begin anew. What the
  * stream must come to lies in `expected`: to change a byte here is to change that file, and nothing else may.
  */
 #include <stdio.h>
@@ -13,12 +15,13 @@
 #include "answers.h"
 #include "host.h"
 
-enum { SALTED_IN = 5, KEYS = 4000, META_KEYS = 300, COLLECTIONS = 7, TRIES_MAX = 1000000, UPSERT_MAX = 100 };
+enum { SALTED_IN = 5, KEYS = 4000, META_KEYS = 300, COLLECTIONS = 7, TRIES_MAX = 1000000, UPSERT_MAX = 100, KIND_DELETE = 540 };
 
 struct generator {
 	struct sample sample;
 	uint64_t seed;
 	uint32_t dim;
+	uint64_t stop; /* of a stream for indexes, else 0 */
 	uint64_t made[VL_EVENT_TYPES];
 	uint8_t vector[4 * VALORI_DIM_MAX], salt[VL_SALT_SIZE], key[VALORI_KEY_MAX], metadata[VALORI_METADATA_MAX];
 };
@@ -182,6 +185,19 @@ static bool make_collection(struct generator *generator, struct vl_event *event)
 	return put(generator, event);
 }
 
+/* Small numbers: graphs of many links take long. */
+static bool configure_index(struct generator *generator, struct vl_event *event)
+{
+	static const uint32_t least[] = {4, 20, 20, 1, 1024, 0, 0}, range[] = {8, 40, 100, 8, 400, 50, 9};
+	uint64_t which = below(generator, 7);
+
+	if (below(generator, 4) != 0)
+		return false;
+	event->parameter = (uint32_t)(VL_PARAM_HNSW_M + which);
+	event->tag = least[which] + below(generator, range[which]);
+	return put(generator, event);
+}
+
 static bool configure(struct generator *generator, struct vl_event *event)
 {
 	static const uint32_t least[] = {0, 0, 2, 1, 1, 1, 1024, 0, 0, 0}, range[] = {0, 4, 63, 400, 400, 8, 4000, 99, 9, 3};
@@ -191,6 +207,14 @@ static bool configure(struct generator *generator, struct vl_event *event)
 	return put(generator, event);
 }
 
+/* Of a stream for indexes three in four are inserts, and at low tide deletes. */
+static uint64_t tide(struct generator *generator, uint64_t kind)
+{
+	uint64_t at = generator->sample.state.totals.height % generator->stop * 100 / generator->stop;
+
+	return below(generator, 4) == 0 ? kind : at >= 52 && at < 76 ? KIND_DELETE : 0;
+}
+
 /* One event, or the few of an upsert where there is room for them. False: nothing. */
 static bool make_event(struct generator *generator, uint64_t room)
 {
@@ -198,6 +222,8 @@ static bool make_event(struct generator *generator, uint64_t room)
 	struct sample *sample = &generator->sample;
 	struct vl_event event = {.metadata_size = VL_ABSENT, .record = VALORI_NONE, .from = VALORI_NONE, .to = VALORI_NONE};
 
+	if (generator->stop > 0)
+		kind = tide(generator, kind);
 	if (vl_state_slots(&sample->state, VL_COLLECTIONS) < COLLECTIONS && sample->state.totals.height % 5 == 4) {
 		event.type = VALORI_EVENT_COLLECTION_CREATE;
 		return make_collection(generator, &event);
@@ -211,7 +237,7 @@ static bool make_event(struct generator *generator, uint64_t room)
 	if (kind < 540) {
 		event.type = VALORI_EVENT_SOFT_DELETE;
 		event.id = any(generator, VL_RECORDS);
-	} else if (kind < 580) {
+	} else if (kind < 580) { /* from KIND_DELETE on */
 		event.type = VALORI_EVENT_DELETE;
 		event.id = any(generator, VL_RECORDS);
 	} else if (kind < 630) {
@@ -265,7 +291,7 @@ static bool make_event(struct generator *generator, uint64_t room)
 		return make_collection(generator, &event);
 	} else {
 		event.type = VALORI_EVENT_CONFIG;
-		return configure(generator, &event);
+		return generator->stop > 0 ? configure_index(generator, &event) : configure(generator, &event);
 	}
 	return put(generator, &event);
 }
@@ -328,16 +354,18 @@ int main(int argc, char **argv)
 {
 	static struct generator generator;
 	uint8_t header[VL_SEGMENT_HEADER];
-	uint64_t events;
+	uint64_t events, stop;
 	FILE *file;
 
-	if (argc != 4) {
-		fputs("usage: generate DIM EVENTS FILE\n", stderr);
+	if (argc != 4 && argc != 5) {
+		fputs("usage: generate DIM EVENTS FILE [STOP]\n", stderr);
 		return 2;
 	}
 	generator.dim = (uint32_t)strtoul(argv[1], NULL, 10);
 	generator.seed = generator.dim;
 	events = strtoull(argv[2], NULL, 10);
+	generator.stop = argc == 5 ? strtoull(argv[4], NULL, 10) : 0;
+	stop = generator.stop > 0 ? generator.stop : events / 10;
 	file = fopen(argv[3], "wb");
 	if (file == NULL)
 		fail("the file cannot be made");
@@ -347,8 +375,8 @@ int main(int argc, char **argv)
 	append(file, header, sizeof(header), &generator.sample.position);
 	generator.sample.append = append;
 	generator.sample.context = file;
-	while (generator.sample.state.totals.height < events / 10)
-		make_commit(&generator, events / 10);
+	while (generator.sample.state.totals.height < stop)
+		make_commit(&generator, stop);
 	while (generator.sample.state.totals.height < events)
 		make_commit(&generator, events);
 	for (uint8_t type = 1; type < VL_EVENT_TYPES; type++) {
