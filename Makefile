@@ -25,8 +25,8 @@ LIB_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard lib/*.c)))
 NET := $(if $(CIVETWEB_LIBS),$(SODIUM_LIBS))
 TOOL_SOURCES := $(sort $(filter-out $(if $(NET),,cmd/valori-serve.c),$(wildcard cmd/valori-*.c)))
 TOOLS := $(patsubst cmd/%.c,$(BUILD)/%,$(TOOL_SOURCES))
-SHARED_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(filter-out cmd/valori-%,$(wildcard cmd/*.c)) \
-	$(if $(NET),$(wildcard lib/net/*.c))))
+SHARED_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(filter-out cmd/valori-%,$(wildcard cmd/*.c))))
+NET_OBJECTS := $(if $(NET),$(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard lib/net/*.c))))
 
 STATIC := $(BUILD)/libvalori.a
 SONAME := libvalori.so.$(MAJOR)
@@ -114,7 +114,9 @@ $(TOOLS): $(BUILD)/%: $(BUILD)/cmd/%.o $(PARTS) $(STATIC)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(NET_LIBS)
 
+# Not in the archive: what civetweb is told about its threads is for this program alone.
 $(BUILD)/valori-serve: NET_LIBS = $(CIVETWEB_LIBS) $(SODIUM_LIBS)
+$(BUILD)/valori-serve: $(NET_OBJECTS)
 
 # ---- the checks ----
 
