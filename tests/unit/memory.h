@@ -13,7 +13,8 @@
 struct memory {
 	struct vl_env env;
 	uint64_t calls;   /* allocations asked for */
-	uint64_t fail_at; /* the allocation with this number (from 1) and all after it fail; 0: none */
+	uint64_t fail_at; /* the allocation with this number (from 1) fails; 0: none */
+	int is_once;	  /* 0: and so do all after it */
 	int64_t blocks;   /* given out and not yet given back */
 	int64_t bytes;
 	uint64_t wrong; /* blocks given back with another size than they were asked with */
@@ -25,7 +26,8 @@ static void *memory_alloc(void *context, size_t size)
 	uint8_t *block;
 
 	memory->calls++;
-	if (memory->fail_at != 0 && memory->calls >= memory->fail_at)
+	if (memory->fail_at != 0 &&
+	    (memory->is_once ? memory->calls == memory->fail_at : memory->calls >= memory->fail_at))
 		return NULL;
 	block = aligned_alloc(64, 64 + ((size + 63) & ~(size_t)63));
 	if (block == NULL)

@@ -1048,8 +1048,23 @@ static void test_commits_beside_flush(void)
 	stores_remove(directory);
 }
 
-/* Every allocation of a life fails once. */
-static void test_failing_memory(void)
+/* A search that finds what is there, or says that memory is out. */
+static bool is_search_right(const valori_view *view, uint64_t records)
+{
+	int32_t query[MODEL_DIM] = {0};
+	valori_search_options options = VALORI_SEARCH_INIT;
+	valori_hit hits[200];
+	size_t count;
+	valori_error error;
+	valori_code code;
+
+	options.k = 200;
+	code = valori_search(view, query, 1, &options, hits, &count, &error);
+	return code == VALORI_NO_MEMORY || (code == VALORI_OK && count == records);
+}
+
+/* Every allocation of a life fails once; is_once: and those after it do not. */
+static void test_failing_memory(bool is_once)
 {
 	struct memory memory;
 	unsigned wrong = 0, leaks = 0, successes = 0;
@@ -1068,6 +1083,7 @@ static void test_failing_memory(void)
 		stores_make(directory);
 		memory_init(&memory, vl_cpu_kernels(NULL));
 		memory.fail_at = fail_at;
+		memory.is_once = is_once;
 		options = stores_options(directory, VALORI_WRITE | VALORI_CREATE);
 		valori_batch_new(MODEL_DIM, &batch, NULL);
 		code = vl_engine_open(&options, &vl_os_real, &memory.env, &store, &error);
@@ -1086,8 +1102,10 @@ static void test_failing_memory(void)
 			code = valori_commit(store, batch, NULL, NULL, &error);
 			wrong += code != VALORI_OK && code != VALORI_NO_MEMORY && code != VALORI_POISONED;
 			acknowledged += code == VALORI_OK ? 40 : 0;
-			if (valori_view_open(store, &view, NULL) == VALORI_OK)
+			if (valori_view_open(store, &view, NULL) == VALORI_OK) {
+				wrong += !is_search_right(view, acknowledged);
 				valori_view_close(view);
+			}
 			wrong += stores_height(store) != acknowledged;
 		}
 		successes += acknowledged == 120 && memory.calls < fail_at;
@@ -1276,7 +1294,8 @@ int main(void)
 	test_failing_disk();
 	test_slow_disk();
 	test_commits_beside_flush();
-	test_failing_memory();
+	test_failing_memory(false);
+	test_failing_memory(true);
 	test_opening();
 	test_rewritten();
 	test_sync_batch();
