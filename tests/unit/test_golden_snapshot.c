@@ -4,8 +4,10 @@
  *
  * It holds each form that content can take, salted with salts that are known, ids that are deleted, lists and
  * tables with several entries; and snapshot.val of the moment between its two segments. It is read as it was
- * written, and would be written again. Without the first segment it is a trimmed log. test_golden_snapshot
- * DIRECTORY writes it there: only for a format that has not been released.
+ * written, and would be written again. Without the first segment it is a trimmed log.
+ *
+ * Beside it lies golden/indexed/snapshot.val, of a state of its own with a graph. test_golden_snapshot DIRECTORY
+ * writes both stores below it: only for a format that has not been released.
  */
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -274,7 +276,51 @@ static void make(const char *directory)
 	vl_names_free(&files);
 }
 
-/* ---- reading ---- */
+/* ---- the one with an index ---- */
+
+/* One axis is coarse, so that distances tie. */
+static void insert_many(struct sample *sample)
+{
+	for (uint32_t i = 0; i < VL_GRAPH_MIN; i++) {
+		struct vl_event event = event_of(VALORI_EVENT_INSERT, i);
+		uint8_t vector[4 * DIM];
+
+		vl_put32(vector, i * 40503 % 65536);
+		vl_put32(vector + 4, i * 48271 % 65521);
+		vl_put32(vector + 8, i % 4 << 16);
+		event.vector = vector;
+		event.tag = i % 2;
+		apply(sample, event);
+	}
+}
+
+static void make_indexed(const char *path)
+{
+	struct vl_index_parameters parameters;
+	struct vl_schedule begun, due;
+	struct vl_index index;
+	struct sample sample;
+	valori_error error;
+
+	sample_init(&sample, &memory.env, DIM, 2026);
+	sample.position.time_ms = 1767225600000;
+	sample_begin(&sample);
+	with_tag(&sample, VALORI_EVENT_CONFIG, 0, VALORI_INDEX_HNSW, VL_PARAM_INDEX);
+	with_tag(&sample, VALORI_EVENT_CONFIG, 0, 4, VL_PARAM_HNSW_M);
+	insert_many(&sample);
+	sample_commit(&sample);
+	vl_index_configured(&sample.state.totals, &parameters);
+	vl_schedule_begin(&begun, &parameters, 0);
+	vl_index_init(&index, &memory.env, DIM, &begun);
+	if (!vl_schedule_next(&begun, &sample.state, &parameters, &due))
+		exit(1);
+	must(vl_index_round(&index, &sample.state, &due, NULL, &error), &error);
+	must(vl_snapshot_write(&memory.env, &vl_os_real, &sample.position, &sample.state, &sample.commitment,
+			       &sample.requests, &index, path, -1, &error),
+	     &error);
+	vl_index_free(&index);
+	sample_free(&sample);
+}
 
 static bool same_file(const char *a, const char *b)
 {
@@ -294,6 +340,48 @@ static bool same_file(const char *a, const char *b)
 			close(fds[i]);
 	return is_same;
 }
+
+/* The index as it was saved: its digest, and what is found with it. */
+static void test_indexed(const char *path)
+{
+	static const char expected[] = "d122cbbff375562a337f792093ca68a7b33269baeceee4fd57e282dce4601063";
+	static const int32_t query[DIM] = {30000, 30000, 65536};
+	static const uint64_t nearest[] = {25, 169, 245};
+	valori_search_options searching = VALORI_SEARCH_INIT;
+	valori_options options = VALORI_OPTIONS_INIT;
+	valori_index_info info = {.size = sizeof(info)};
+	valori_explanation explanation = {0};
+	valori_hit hits[3] = {{0}};
+	valori_error error = {0};
+	valori_view *view = NULL;
+	valori *store = NULL;
+	char digest[65] = "";
+	size_t found = 0;
+	bool ok;
+
+	make_indexed("indexed.val");
+	check(same_file(path, "indexed.val"), "indexed/snapshot.val would be written again, byte for byte");
+	options.snapshot = path;
+	options.flags = VALORI_READ | VALORI_INDEX_SAVED;
+	searching.k = 3;
+	searching.explanation = &explanation;
+	ok = valori_open(&options, &store, &error) == VALORI_OK &&
+	     valori_view_open(store, &view, &error) == VALORI_OK &&
+	     valori_view_index(view, &info, &error) == VALORI_OK &&
+	     valori_search(view, query, 1, &searching, hits, &found, &error) == VALORI_OK;
+	if (!check(ok, "its index is read"))
+		printf("# %s\n", error.message);
+	valori_hash_format(&info.digest, digest);
+	check_text(digest, expected, "it has the digest it always had");
+	check(info.has_graph == 1 && info.rows == VL_GRAPH_MIN && info.m == 4, "it is a graph of all records");
+	check_u64(explanation.plan, VALORI_PLAN_GRAPH, "it is searched");
+	for (size_t i = 0; i < 3; i++)
+		check_u64(hits[i].id, nearest[i], "it is found");
+	valori_view_close(view);
+	valori_close(store, NULL);
+}
+
+/* ---- reading ---- */
 
 static void test_same(const char *golden)
 {
@@ -354,7 +442,12 @@ int main(int argc, char **argv)
 
 	memory_init(&memory, vl_cpu_kernels(NULL));
 	if (argc > 1) {
-		make(argv[1]);
+		snprintf(golden, sizeof(golden), "%s/everything", argv[1]);
+		make(golden);
+		snprintf(golden, sizeof(golden), "%s/indexed", argv[1]);
+		mkdir(golden, 0755);
+		snprintf(golden, sizeof(golden), "%s/indexed/snapshot.val", argv[1]);
+		make_indexed(golden);
 		return 0;
 	}
 	if (getcwd(directory, sizeof(directory)) == NULL)
@@ -368,6 +461,8 @@ int main(int argc, char **argv)
 	copy(golden, "events.log", "trimmed");
 	copy(golden, "snapshot.val", "trimmed");
 	test_root("trimmed", NULL, 36, "the trimmed log");
+	snprintf(golden, sizeof(golden), "%s/tests/vectors/golden/indexed/snapshot.val", directory);
+	test_indexed(golden);
 	check(memory.blocks == 0 && memory.wrong == 0, "all memory is given back");
 	return check_done();
 }
