@@ -15,7 +15,8 @@
 #include "answers.h"
 #include "host.h"
 
-enum { SALTED_IN = 5, KEYS = 4000, META_KEYS = 300, COLLECTIONS = 7, TRIES_MAX = 1000000, UPSERT_MAX = 100, KIND_DELETE = 540 };
+enum { SALTED_IN = 5, KEYS = 4000, META_KEYS = 300, COLLECTIONS = 7, TRIES_MAX = 1000000, UPSERT_MAX = 100 };
+enum { KIND_DELETE = 540 }; /* see make_event */
 
 struct generator {
 	struct sample sample;
@@ -185,13 +186,20 @@ static bool make_collection(struct generator *generator, struct vl_event *event)
 	return put(generator, event);
 }
 
+/* Where in a tide of a stream for indexes: hundredths. */
+static uint64_t place(const struct generator *generator)
+{
+	return generator->sample.state.totals.height % generator->stop * 100 / generator->stop;
+}
+
 /* Small numbers: graphs of many links take long. */
 static bool configure_index(struct generator *generator, struct vl_event *event)
 {
 	static const uint32_t least[] = {4, 20, 20, 1, 1024, 0, 0}, range[] = {8, 40, 100, 8, 400, 50, 9};
 	uint64_t which = below(generator, 7);
 
-	if (below(generator, 4) != 0)
+	/* Not from the ebb on: it shall find a graph. */
+	if (place(generator) >= 40 || below(generator, 4) != 0)
 		return false;
 	event->parameter = (uint32_t)(VL_PARAM_HNSW_M + which);
 	event->tag = least[which] + below(generator, range[which]);
@@ -210,9 +218,9 @@ static bool configure(struct generator *generator, struct vl_event *event)
 /* Of a stream for indexes three in four are inserts, and at low tide deletes. */
 static uint64_t tide(struct generator *generator, uint64_t kind)
 {
-	uint64_t at = generator->sample.state.totals.height % generator->stop * 100 / generator->stop;
+	uint64_t at = place(generator);
 
-	return below(generator, 4) == 0 ? kind : at >= 52 && at < 76 ? KIND_DELETE : 0;
+	return below(generator, 4) == 0 ? kind : at >= 50 && at < 84 ? KIND_DELETE : 0;
 }
 
 /* One event, or the few of an upsert where there is room for them. False: nothing. */
