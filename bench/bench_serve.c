@@ -3,7 +3,7 @@
  * durable inserts beside the bare disk, batches of JSON, and searches while a bulk insert runs.
  *
  * It starts valori-serve from its own directory's parent, with a store in BENCH_DIR (default: the current directory).
- * SECONDS of each measurement: BENCH_SECONDS (2).
+ * Seconds of each measurement: BENCH_SECONDS (2). BENCH_ONLY: insert, search or batch. BENCH_SYNC: what --sync takes.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -65,7 +65,8 @@ static void start_node(struct node *node, const char *program, const char *dim)
 		dup2(ends[1], STDOUT_FILENO);
 		close(ends[0]);
 		execl(program, program, "-b", "127.0.0.1:0", "-l", log, "-d", dim, "--records-max=10000000",
-		      "--index=hnsw", "--connections=128", "--body-max=64M", (char *)NULL);
+		      "--index=hnsw", "--connections=128", "--body-max=64M", "--sync",
+		      getenv("BENCH_SYNC") != NULL ? getenv("BENCH_SYNC") : "always", (char *)NULL);
 		die(program);
 	}
 	close(ends[1]);
@@ -337,45 +338,50 @@ static double raw_syncs(const char *directory)
 	return count / (now() - began);
 }
 
-int main(int argc, char **argv)
+/* ---- what is measured ---- */
+
+static void start_with(struct node *node, const char *program, unsigned components)
 {
 	const char *where = getenv("BENCH_DIR") != NULL ? getenv("BENCH_DIR") : ".";
-	const char *slash = strrchr(argv[0], '/');
-	struct client version = {.method = "GET", .path = "/v1/version", .body = no_body};
-	struct client search = {.method = "POST", .path = "/v1/search", .body = search_body};
-	struct client insert = {.method = "POST", .path = "/v1/records", .body = insert_body};
-	struct client batch = {.method = "POST", .path = "/v1/vectors/batch-insert", .body = batch_body};
-	struct client writers[1];
-	struct result idle, busy, empty;
-	struct node node;
-	char program[600];
+	char text[16];
+
+	dim = components;
+	for (unsigned i = 0; i < CLIENTS_MAX; i++) {
+		free(kept[i]);
+		kept[i] = NULL;
+	}
+	snprintf(text, sizeof(text), "%u", components);
+	snprintf(node->directory, sizeof(node->directory), "%s/bench-serve-XXXXXX", where);
+	start_node(node, program, text);
+}
+
+static void measure_inserts(struct node *node, const char *program)
+{
+	struct client insert = {.node = node, .method = "POST", .path = "/v1/records", .body = insert_body};
+	struct result result;
 	double raw;
+
+	start_with(node, program, 128);
+	raw = raw_syncs(node->directory);
+	printf("%-44s %20.0f/s\n", "append of 4 KiB and fdatasync", raw);
+	result = measure("durable insert, 128 components", 1, &insert);
+	printf("%-44s %20.2f\n", "  of the bare disk", result.rate / raw);
+	measure("durable insert, 128 components", 16, &insert);
+	stop_node(node);
+}
+
+static void measure_searches(struct node *node, const char *program)
+{
+	struct client version = {.node = node, .method = "GET", .path = "/v1/version", .body = no_body};
+	struct client search = {.node = node, .method = "POST", .path = "/v1/search", .body = search_body};
+	struct client batch = {.node = node, .method = "POST", .path = "/v1/vectors/batch-insert", .body = batch_body};
+	struct client writer[1];
+	struct result result, empty;
 	size_t size;
 	int fd;
 
-	(void)argc;
-	if (getenv("BENCH_SECONDS") != NULL)
-		seconds_each = strtod(getenv("BENCH_SECONDS"), NULL);
-	snprintf(program, sizeof(program), "%.*s/../valori-serve", slash != NULL ? (int)(slash - argv[0]) : 1,
-		 slash != NULL ? argv[0] : ".");
-	if (access(program, X_OK) != 0) {
-		printf("valori-serve is off in this build\n");
-		return 0;
-	}
-	version.node = search.node = insert.node = batch.node = &node;
-
-	snprintf(node.directory, sizeof(node.directory), "%s/bench-serve-XXXXXX", where);
-	start_node(&node, program, "128");
-	raw = raw_syncs(node.directory);
-	printf("%-44s %20.0f/s\n", "append of 4 KiB and fdatasync", raw);
-	idle = measure("durable insert, 128 components", 1, &insert);
-	printf("%-44s %20.2f\n", "  of the bare disk", idle.rate / raw);
-	measure("durable insert, 128 components", 16, &insert);
-	stop_node(&node);
-
-	snprintf(node.directory, sizeof(node.directory), "%s/bench-serve-XXXXXX", where);
-	start_node(&node, program, "128");
-	fd = connect_to(&node);
+	start_with(node, program, 128);
+	fd = connect_to(node);
 	for (unsigned i = 0; i < 10; i++) {
 		char *body = batch_body(i, i), *request = format_request("POST", batch.path, body, &size);
 
@@ -386,26 +392,48 @@ int main(int argc, char **argv)
 	close(fd);
 	for (unsigned count = 1; count <= 16; count *= 16) {
 		empty = measure("GET /v1/version", count, &version);
-		idle = measure("search, 10,000 x 128, k 10", count, &search);
-		printf("%-44s %20.2f\n", "  of a route that does nothing", idle.rate / empty.rate);
+		result = measure("search, 10,000 x 128, k 10", count, &search);
+		printf("%-44s %20.2f\n", "  of a route that does nothing", result.rate / empty.rate);
 	}
-	idle = measure("search, quiet", 2, &search);
-	start_clients(writers, 1, &batch, seconds_each);
-	busy = measure("search during a bulk insert", 2, &search);
-	join_clients(writers, 1, seconds_each);
-	printf("%-44s %20.2f\n", "  p99 by quiet p99", busy.p99 / idle.p99);
-	stop_node(&node);
+	empty = measure("search, quiet", 2, &search);
+	start_clients(writer, 1, &batch, seconds_each);
+	result = measure("search during a bulk insert", 2, &search);
+	join_clients(writer, 1, seconds_each);
+	printf("%-44s %20.2f\n", "  p99 by quiet p99", result.p99 / empty.p99);
+	stop_node(node);
+}
 
-	dim = 384;
-	memset(writers, 0, sizeof(writers));
-	snprintf(node.directory, sizeof(node.directory), "%s/bench-serve-XXXXXX", where);
-	start_node(&node, program, "384");
-	for (unsigned i = 0; i < CLIENTS_MAX; i++) {
-		free(kept[i]);
-		kept[i] = NULL;
+static void measure_batches(struct node *node, const char *program)
+{
+	struct client batch = {.node = node, .method = "POST", .path = "/v1/vectors/batch-insert", .body = batch_body};
+	struct result result;
+
+	start_with(node, program, 384);
+	result = measure("batch of 1,000 x 384 (JSON)", 1, &batch);
+	printf("%-44s %20.0f vectors/s\n", "", result.rate * rows);
+	stop_node(node);
+}
+
+int main(int argc, char **argv)
+{
+	const char *slash = strrchr(argv[0], '/'), *only = getenv("BENCH_ONLY");
+	struct node node;
+	char program[600];
+
+	(void)argc;
+	if (getenv("BENCH_SECONDS") != NULL)
+		seconds_each = strtod(getenv("BENCH_SECONDS"), NULL);
+	snprintf(program, sizeof(program), "%.*s/../valori-serve", slash != NULL ? (int)(slash - argv[0]) : 1,
+		 slash != NULL ? argv[0] : ".");
+	if (access(program, X_OK) != 0) {
+		printf("valori-serve is off in this build\n");
+		return 0;
 	}
-	idle = measure("batch of 1,000 (JSON)", 1, &batch);
-	printf("%-44s %20.0f vectors/s\n", "", idle.rate * rows);
-	stop_node(&node);
+	if (only == NULL || strcmp(only, "insert") == 0)
+		measure_inserts(&node, program);
+	if (only == NULL || strcmp(only, "search") == 0)
+		measure_searches(&node, program);
+	if (only == NULL || strcmp(only, "batch") == 0)
+		measure_batches(&node, program);
 	return 0;
 }

@@ -309,13 +309,14 @@ void reply_vector(struct exchange *x, struct tool_json *json, const char *name, 
 static bool matches(const char *pattern, const char *path, struct exchange *x)
 {
 	while (*pattern != 0) {
-		size_t part = strcspn(path, "/");
+		size_t part;
 
 		if (*pattern != ':') {
 			if (*pattern++ != *path++)
 				return false;
 			continue;
 		}
+		part = strcspn(path, "/");
 		if (part == 0)
 			return false;
 		if (strncmp(pattern, ":id", 3) == 0) {
