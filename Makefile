@@ -147,7 +147,8 @@ $(FUZZERS): $(BUILD)/fuzzers/%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_HELPERS) $(P
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -pthread -o $@ $^ $(FUZZ_LIBS)
 
-$(BUILD)/tests/fuzz/fuzz_serve $(BUILD)/fuzzers/serve: FUZZ_LIBS = $(SODIUM_LIBS)
+# What the tools share is pulled in whole where sanitizers ask for it, the node's parts with it.
+$(FUZZ_REPLAYS) $(FUZZERS): FUZZ_LIBS = $(CIVETWEB_LIBS) $(SODIUM_LIBS)
 
 fuzzers: $(FUZZERS)
 

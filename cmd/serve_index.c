@@ -12,16 +12,16 @@ static const char *kind_name(uint64_t kind)
 
 void serve_note_index(struct node *node)
 {
-	valori_index_info info = {.size = sizeof(info)};
-	unsigned kind = node->config.index;
+	uint64_t kind = node->config.index;
 	valori_view *view;
 
-	if (valori_view_open(node->store, &view, NULL) == VALORI_OK) {
-		if (valori_view_index(view, &info, NULL) == VALORI_OK)
-			kind = info.kind;
+	/* valori_view_index would hash the whole index for its answer. */
+	if (kind == VALORI_INDEX_LOGGED && valori_view_open(node->store, &view, NULL) == VALORI_OK) {
+		if (valori_config_get(view, VALORI_CONFIG_INDEX, &kind, NULL) != VALORI_OK)
+			kind = VALORI_INDEX_AUTO;
 		valori_view_close(view);
 	}
-	atomic_store(&node->index, kind < VALORI_INDEX_LOGGED ? kind : (unsigned)VALORI_INDEX_AUTO);
+	atomic_store(&node->index, kind < VALORI_INDEX_LOGGED ? (unsigned)kind : (unsigned)VALORI_INDEX_AUTO);
 }
 
 static void reply_graph(struct tool_json *json, const valori_index_info *info)
