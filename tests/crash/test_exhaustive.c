@@ -319,8 +319,8 @@ static void run_some(struct run *run, unsigned worker, unsigned workers)
 			run->result.failures++;
 			memcpy(run->result.failure, prepared->failure, sizeof(run->result.failure));
 		}
-		for (uint64_t block = worker * world_one_in(); run->result.failures == 0;
-		     block += workers * world_one_in()) {
+		for (uint64_t block = worker * check_one_in(); run->result.failures == 0;
+		     block += workers * check_one_in()) {
 			bool is_reached = false;
 
 			for (uint64_t change = block * BLOCK + 1; change <= (block + 1) * BLOCK; change++)
@@ -438,7 +438,7 @@ int main(int argc, char **argv)
 	printf("# %" PRIu64 " crashes, %" PRIu64 " recoveries, %" PRIu64
 	       " verdicts and never one of tampering; %" PRIu64 " torn tails cut\n",
 	       sum.counts.crashes, sum.counts.opens, sum.counts.verdicts, sum.counts.torn);
-	check(sum.places > 1000 / world_one_in() && sum.distinct > 8000 / world_one_in() &&
+	check(sum.places > 1000 / check_one_in() && sum.distinct > 8000 / check_one_in() &&
 		      sum.counts.torn > 0,
 	      "there was something to look at");
 	return check_done();

@@ -245,7 +245,7 @@ int main(int argc, char **argv)
 {
 	const struct world_counts *counts;
 	struct result sum;
-	uint64_t seeds = check_long() ? SEEDS_LONG : SEEDS / world_one_in();
+	uint64_t seeds = check_long() ? SEEDS_LONG : SEEDS / check_one_in();
 
 	if (argc > 2 && strcmp(argv[1], "-n") == 0) {
 		seeds = strtoull(argv[2], NULL, 10);

@@ -28,23 +28,6 @@ void world_fail(struct world *world, const char *format, ...)
 	va_end(arguments);
 }
 
-unsigned world_one_in(void)
-{
-	if (getenv("VALORI_EMULATED") != NULL)
-		return 20;
-#if defined(__SANITIZE_ADDRESS__)
-	return 4;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-	return 4;
-#else
-	return 1;
-#endif
-#else
-	return 1;
-#endif
-}
-
 static bool is_over(const struct world *world)
 {
 	return world->failure[0] != '\0' || world->sim->is_dead;

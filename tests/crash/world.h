@@ -93,9 +93,6 @@ void world_look(struct world *world);
 /* Nobody is left and nothing leaks: call it when the store is given up. */
 void world_drop(struct world *world);
 
-/* One place, or seed, in so many is enough where all would take too long: under sanitizers, on emulated processors. */
-unsigned world_one_in(void);
-
 /* To the failure, once. */
 void world_fail(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -110,7 +110,7 @@ static void flip_all(const char *path, const char *is_said, unsigned rare, const
 	for (size_t at = 0; at < size; at++) {
 		bool is_alike = is_in_zeros(file, at) && !check_long();
 
-		if (is_alike && at % few != 0)
+		if ((is_alike && at % few != 0) || at % check_one_in() != 0)
 			continue;
 		for (unsigned bit = 0; bit < 8; bit++) {
 			char how[32];
@@ -135,7 +135,7 @@ static void flip_for_writers(const char *path, const char *what)
 	struct tally tally = {0};
 	struct shelf_file *file = shelf_find(&judge.shelf, path);
 
-	for (size_t at = 0; at < file->size; at++)
+	for (size_t at = 0; at < file->size; at += check_one_in())
 		for (unsigned bit = 0; bit < 8; bit++) {
 			char how[32];
 
@@ -156,7 +156,7 @@ static void cut_all(const char *path, const char *is_said, unsigned step, unsign
 	struct shelf_file *file = shelf_find(&judge.shelf, path);
 	size_t size = file->size;
 
-	for (size_t at = 0; at < size; at += check_long() ? 1 : step) {
+	for (size_t at = 0; at < size; at += check_long() ? 1 : step * check_one_in()) {
 		file->size = at;
 		if (tally.tried % rare == 0 || check_long())
 			tally_others(&tally, path, at, "cut", JUDGE_ALL);

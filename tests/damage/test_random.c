@@ -650,7 +650,7 @@ int main(int argc, char **argv)
 		check(complaint[0] == '\0', "seed %s", argv[i]);
 	}
 	if (argc == 1)
-		run_all(commits, seeds != 0 ? seeds : check_long() ? 4000 : 200, first);
+		run_all(commits, seeds != 0 ? seeds : check_long() ? 4000 : 200 / check_one_in(), first);
 	shelf_free(&good);
 	shelf_free(&bad);
 	shelf_free(&scratch);

@@ -82,6 +82,24 @@ __attribute__((unused)) static bool check_long(void)
 	return getenv("VALORI_LONG") != NULL;
 }
 
+/* One place, or seed, in so many is enough where all would take too long: under sanitizers, on emulated processors. */
+__attribute__((unused)) static unsigned check_one_in(void)
+{
+	if (getenv("VALORI_EMULATED") != NULL)
+		return 20;
+#if defined(__SANITIZE_ADDRESS__)
+	return 4;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+	return 4;
+#else
+	return 1;
+#endif
+#else
+	return 1;
+#endif
+}
+
 /* splitmix64: the same numbers on every machine; start *seed where you like. */
 __attribute__((unused)) static uint64_t check_random(uint64_t *seed)
 {
