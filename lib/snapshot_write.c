@@ -8,7 +8,7 @@
 #include "hasher.h"
 #include "snapshot_format.h"
 
-enum { STAGE_SIZE = 1 << 18, TRIES = 16 };
+enum { STAGE_SIZE = 1 << 18, TRIES = 16, FILE_STAGE_SIZE = 1 << 20 };
 
 enum sink {
 	SINK_NOWHERE, /* for the digests only */
@@ -38,8 +38,13 @@ struct output {
 	bool is_hashing;
 	struct vl_blake3 hash;
 	struct vl_hasher hasher; /* of a file: hashes a piece while it is written */
-	uint64_t offset; /* of the stage's first byte, in the file */
-	uint8_t *stage;  /* small pieces are put together here */
+	uint64_t offset;	 /* of the stage's first byte, in the file */
+	/*
+	 * Pieces are put together in stage; a file's are all of them, and one stage is hashed while the other is
+	 * filled: handing over costs more than copying.
+	 */
+	uint8_t *stage, *other_stage;
+	size_t stage_size;
 	size_t staged;
 	valori_code code;
 	valori_error *error;
@@ -74,18 +79,10 @@ static void deliver(struct output *output, const uint8_t *data, size_t size)
 	else if (output->is_hashing)
 		vl_blake3_update(&output->hash, data, size);
 	switch (output->sink) {
-	case SINK_NOWHERE:
-		break;
-	case SINK_FILE:
-		result = vl_os_pwrite_all(output->os, output->fd, data, size, output->offset);
-		vl_hasher_wait(&output->hasher);
-		break;
-	case SINK_STREAM:
-		result = vl_os_write_all(output->os, output->fd, data, size);
-		break;
-	case SINK_COMPARE:
-		compare(output, data, size);
-		break;
+	case SINK_NOWHERE: break;
+	case SINK_FILE: result = vl_os_pwrite_all(output->os, output->fd, data, size, output->offset); break;
+	case SINK_STREAM: result = vl_os_write_all(output->os, output->fd, data, size); break;
+	case SINK_COMPARE: compare(output, data, size); break;
 	}
 	if (result != 0)
 		output->code = vl_snapshot_io(output->name, result, "cannot be written", output->error);
@@ -94,17 +91,31 @@ static void deliver(struct output *output, const uint8_t *data, size_t size)
 
 static void flush(struct output *output)
 {
-	deliver(output, output->stage, output->staged);
+	uint8_t *filled = output->stage;
+
+	deliver(output, filled, output->staged);
 	output->staged = 0;
+	if (output->other_stage != NULL) {
+		output->stage = output->other_stage;
+		output->other_stage = filled;
+	} else if (output->sink == SINK_FILE) {
+		vl_hasher_wait(&output->hasher);
+	}
 }
 
 static void put(struct output *output, const uint8_t *data, size_t size)
 {
-	if (size < STAGE_SIZE / 4) {
-		if (size > STAGE_SIZE - output->staged)
-			flush(output);
-		memcpy(output->stage + output->staged, data, size);
-		output->staged += size;
+	if (size < STAGE_SIZE / 4 || output->other_stage != NULL) {
+		while (size > 0) {
+			size_t room = output->stage_size - output->staged, part = size < room ? size : room;
+
+			memcpy(output->stage + output->staged, data, part);
+			output->staged += part;
+			data += part;
+			size -= part;
+			if (output->staged == output->stage_size)
+				flush(output);
+		}
 		return;
 	}
 	flush(output);
@@ -137,6 +148,8 @@ static void part_end(struct output *output)
 		fail_at(output, output->offset, "a section has another size than its count says");
 		return;
 	}
+	if (output->is_hashing && output->sink == SINK_FILE)
+		vl_hasher_wait(&output->hasher);
 	if (output->is_hashing)
 		vl_blake3_final(&output->hash, part->digest);
 	output->is_hashing = false;
@@ -218,14 +231,13 @@ static void put_header(struct output *output)
 }
 
 /* All counts, and with them all offsets. */
-static valori_code plan(const struct source *source, const struct vl_position *position,
-			struct vl_snapshot_head *head, valori_error *error)
+static valori_code plan(const struct source *source, const struct vl_position *position, struct vl_snapshot_head *head,
+			valori_error *error)
 {
 	const struct vl_state *state = source->state;
 
 	if (state->flags & VL_STATE_NO_VECTORS)
-		return vl_fail(error, VALORI_UNKNOWABLE,
-			       "snapshot: the store was opened without its vectors");
+		return vl_fail(error, VALORI_UNKNOWABLE, "snapshot: the store was opened without its vectors");
 	memset(head, 0, sizeof(*head));
 	head->position = *position;
 	head->totals = state->totals;
@@ -241,20 +253,22 @@ static valori_code plan(const struct source *source, const struct vl_position *p
 	return vl_snapshot_plan(head, source->index, error);
 }
 
-static valori_code output_init(struct output *output, const struct vl_env *env, const struct vl_os *os,
-			       enum sink sink, const char *name, struct vl_snapshot_head *head,
-			       valori_error *error)
+static valori_code output_init(struct output *output, const struct vl_env *env, const struct vl_os *os, enum sink sink,
+			       const char *name, struct vl_snapshot_head *head, valori_error *error)
 {
 	*output = (struct output){
 		.env = env, .os = os, .sink = sink, .fd = -1, .name = name, .head = head, .error = error};
-	output->stage = vl_alloc(env, STAGE_SIZE);
-	return output->stage != NULL ? VALORI_OK
-				     : vl_fail(error, VALORI_NO_MEMORY, "%s: out of memory", name);
+	output->stage_size = sink == SINK_FILE ? FILE_STAGE_SIZE : STAGE_SIZE;
+	output->stage = vl_alloc(env, output->stage_size);
+	if (sink == SINK_FILE && output->stage != NULL)
+		output->other_stage = vl_alloc(env, output->stage_size); /* NULL: it goes on with one, piece by piece */
+	return output->stage != NULL ? VALORI_OK : vl_fail(error, VALORI_NO_MEMORY, "%s: out of memory", name);
 }
 
 static void output_free(struct output *output)
 {
-	vl_release(output->env, output->stage, STAGE_SIZE);
+	vl_release(output->env, output->stage, output->stage_size);
+	vl_release(output->env, output->other_stage, output->stage_size);
 }
 
 /* The header comes first in a stream, so everything is gone through twice. */
@@ -294,8 +308,7 @@ valori_code vl_snapshot_compare(const struct vl_snapshot *snapshot, const struct
 	if (code == VALORI_OK && !has_more && head->file_size != snapshot->head.file_size)
 		code = vl_snapshot_damaged(snapshot->path, 0, "not in canonical layout", error);
 	if (code == VALORI_OK)
-		code = output_init(&output, snapshot->env, snapshot->os, SINK_COMPARE, snapshot->path, head,
-				   error);
+		code = output_init(&output, snapshot->env, snapshot->os, SINK_COMPARE, snapshot->path, head, error);
 	for (unsigned at = 0; code == VALORI_OK && at < head->part_count; at++)
 		memcpy(head->parts[at].digest, snapshot->head.parts[at].digest, VL_HASH_SIZE);
 	if (code == VALORI_OK) {
@@ -450,8 +463,8 @@ static valori_code read_back(const struct vl_env *env, const struct vl_os *os, c
 	code = vl_snapshot_check_bytes(snapshot, error);
 	for (unsigned at = 0; code == VALORI_OK && at < head->part_count; at++)
 		if (memcmp(snapshot->head.parts[at].digest, head->parts[at].digest, VL_HASH_SIZE) != 0)
-			code = vl_snapshot_damaged(path, head->parts[at].offset,
-						   "was not read as it was written", error);
+			code = vl_snapshot_damaged(path, head->parts[at].offset, "was not read as it was written",
+						   error);
 	if (code == VALORI_OK &&
 	    memcmp(snapshot->head.position.state_root, head->position.state_root, VL_HASH_SIZE) != 0)
 		code = vl_snapshot_damaged(path, 0, "was not read as it was written", error);
@@ -485,9 +498,8 @@ static valori_code write_file(const struct vl_env *env, const struct vl_os *os, 
 
 /* A path that is no regular file, a pipe or a device, gets the stream: a rename would put a file in its
  * place. */
-static valori_code write_special(const struct vl_env *env, const struct vl_os *os,
-				 const struct source *source, struct vl_snapshot_head *head, const char *path,
-				 valori_error *error)
+static valori_code write_special(const struct vl_env *env, const struct vl_os *os, const struct source *source,
+				 struct vl_snapshot_head *head, const char *path, valori_error *error)
 {
 	int fd = os->open(os->context, path, VL_OS_WRITE);
 	valori_code code;
@@ -522,10 +534,10 @@ static valori_code write_path(const struct vl_env *env, const struct vl_os *os, 
 	return code;
 }
 
-valori_code vl_snapshot_write(const struct vl_env *env, const struct vl_os *os,
-			      const struct vl_position *position, const struct vl_state *state,
-			      const struct vl_commitment *commitment, const struct vl_requests *requests,
-			      const struct vl_index *index, const char *path, int fd, valori_error *error)
+valori_code vl_snapshot_write(const struct vl_env *env, const struct vl_os *os, const struct vl_position *position,
+			      const struct vl_state *state, const struct vl_commitment *commitment,
+			      const struct vl_requests *requests, const struct vl_index *index, const char *path,
+			      int fd, valori_error *error)
 {
 	const struct source source = {state, commitment, requests, index};
 	struct vl_snapshot_head *head = vl_alloc(env, sizeof(*head));
@@ -562,9 +574,8 @@ valori_code vl_snapshot_foresee(const struct vl_env *env, const struct vl_positi
 
 /* ---- a stream that becomes a file ---- */
 
-static valori_code receive_header(const struct vl_os *os, int fd, const char *name,
-				  const struct vl_kernels *kernels, struct vl_snapshot_head *head,
-				  uint8_t *header, valori_error *error)
+static valori_code receive_header(const struct vl_os *os, int fd, const char *name, const struct vl_kernels *kernels,
+				  struct vl_snapshot_head *head, uint8_t *header, valori_error *error)
 {
 	size_t size = 0;
 
@@ -577,29 +588,26 @@ static valori_code receive_header(const struct vl_os *os, int fd, const char *na
 			break;
 		size += (size_t)count;
 	}
-	return vl_snapshot_head_decode(header,
-				       size < VL_SNAPSHOT_HEADER ? size : vl_snapshot_claimed_size(header),
+	return vl_snapshot_head_decode(header, size < VL_SNAPSHOT_HEADER ? size : vl_snapshot_claimed_size(header),
 				       name, kernels, head, error);
 }
 
-static valori_code receive_rest(const struct vl_os *os, int fd, const char *name, int target,
-				const char *path, uint64_t file_size, uint8_t *buffer, valori_error *error)
+static valori_code receive_rest(const struct vl_os *os, int fd, const char *name, int target, const char *path,
+				uint64_t file_size, uint8_t *buffer, valori_error *error)
 {
 	uint64_t offset = VL_SNAPSHOT_HEADER;
 
 	for (;;) {
 		/* One byte more than there should be shows what follows the end. */
 		uint64_t wanted = file_size - offset + 1;
-		int64_t count =
-			os->read(os->context, fd, buffer, wanted < STAGE_SIZE ? (size_t)wanted : STAGE_SIZE);
+		int64_t count = os->read(os->context, fd, buffer, wanted < STAGE_SIZE ? (size_t)wanted : STAGE_SIZE);
 		int result;
 
 		if (count < 0)
 			return vl_snapshot_io(name, (int)count, "cannot be read", error);
 		if (count == 0)
-			return offset == file_size
-				       ? VALORI_OK
-				       : vl_snapshot_damaged(name, offset, "stream is truncated", error);
+			return offset == file_size ? VALORI_OK
+						   : vl_snapshot_damaged(name, offset, "stream is truncated", error);
 		if ((uint64_t)count > file_size - offset)
 			return vl_snapshot_damaged(name, file_size, "bytes follow the end", error);
 		result = vl_os_pwrite_all(os, target, buffer, (size_t)count, offset);
