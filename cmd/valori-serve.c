@@ -145,7 +145,15 @@ valori_code serve_open(struct node *own, valori_error *error)
 		options.dim = DIM; /* there is no store yet */
 		code = valori_open(&options, &own->store, error);
 	}
-	return code == VALORI_OK ? code : open_to_read(own, &options, error);
+	if (code != VALORI_OK)
+		return open_to_read(own, &options, error);
+	/* A new log is there from now on, not from the first commit on: others may read it, and its id stays. */
+	code = valori_flush(own->store, error);
+	if (code == VALORI_OK)
+		return code;
+	valori_close(own->store, NULL);
+	own->store = NULL;
+	return code;
 }
 
 static int open_store(void)

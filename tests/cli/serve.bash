@@ -2,6 +2,7 @@
 
 # Starts a node with the given options; URL is where it answers. It ends with the test.
 node() { # options...
+	: >node.out # what the last one said must not be read
 	valori-serve -b 127.0.0.1:0 "$@" >node.out 2>node.err 3>&- &
 	NODE=$!
 	for _ in $(seq 100); do

@@ -61,3 +61,15 @@ all_there() { # store
 	stop_node
 	valori-verify -q db
 }
+
+@test "a new node has its log before the first commit, and a restart does not change its id" {
+	node -l db -d 2
+	id=$(ask GET /v1/proof/state | jq -r .log_id)
+	[ "$(valori-replay --state db | sed -n 's/^log_id\t//p')" = "$id" ]
+	valori-verify -q db
+	kill -9 "$NODE"
+	wait "$NODE" || true
+	node -l db
+	[ "$(ask GET /v1/proof/state | jq -r .log_id)" = "$id" ]
+	stop_node
+}
