@@ -121,21 +121,23 @@ int ingest_close(struct ingest *run, int status)
 {
 	valori_info info = {.size = sizeof(info)};
 	valori_error error;
+	valori_code known, closed;
 	char root[65];
 
 	if (run->store == NULL)
 		return status;
-	if (valori_get_info(run->store, &info, NULL) == VALORI_OK) {
+	known = valori_get_info(run->store, &info, NULL);
+	closed = valori_close(run->store, &error);
+	run->store = NULL;
+	if (known == VALORI_OK && ingest_stopped != 0)
+		tool_trouble(status, "stopped by a signal: %llu rows are committed; height %llu",
+			     (unsigned long long)run->rows, (unsigned long long)info.height);
+	/* A height and a root are said of what is on the disk only. */
+	if (known == VALORI_OK && closed == VALORI_OK) {
 		valori_hash_format(&info.state_root, root);
-		if (ingest_stopped != 0)
-			tool_trouble(status, "stopped by a signal: %llu rows are committed; height %llu",
-				     (unsigned long long)run->rows, (unsigned long long)info.height);
 		tool_say("%llu events in %llu commits%s; height %llu, state root %s", (unsigned long long)run->events,
 			 (unsigned long long)run->commits, run->dry_run ? ", rehearsed" : "",
 			 (unsigned long long)info.height, root);
 	}
-	if (valori_close(run->store, &error) != VALORI_OK && status <= TOOL_NO)
-		status = tool_fail(&error);
-	run->store = NULL;
-	return status;
+	return closed != VALORI_OK && status <= TOOL_NO ? tool_fail(&error) : status;
 }

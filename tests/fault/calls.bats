@@ -154,6 +154,11 @@ ingest() { # how
 	before() { rm -rf db; }
 	after() { rows_are_there; }
 	every_call lost valori-ingest -q -l db --batch=1 second
+	# A height and a root are said of a store only once it is on the disk.
+	after() { [ "$code" = 0 ] || [ "$(grep -c 'height [1-9].* state root' err)" = 0 ] || { echo "said too early"; return 1; }; }
+	every_call lost valori-ingest -v -l db --batch=5 --sync=none second
+	rm -rf db
+	valori-ingest -v -l db --batch=5 --sync=none second 2>&1 >ids | grep -q 'height 200, state root'
 }
 
 # ---- snapshot ----
