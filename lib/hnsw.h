@@ -17,6 +17,7 @@
 #define VL_HNSW_H
 
 #include "codes.h"
+#include "workers.h"
 
 #define VL_HNSW_NONE UINT32_MAX
 
@@ -34,16 +35,6 @@ struct vl_hnsw {
 	struct vl_block upper;	    /* u32 little-endian per row: the first of its rows in above, or NONE */
 	struct vl_block above;	    /* links of layers 1...level of a row, behind each other */
 	uint32_t above_count;	    /* rows of m links used */
-};
-
-/*
- * Work that can be done in any order by anybody: run calls task(argument, 0...count - 1), each once, and
- * returns when all are done. NULL: one after the other.
- */
-struct vl_workers {
-	void (*run)(void *context, void (*task)(void *argument, size_t index), void *argument, size_t count);
-	void *context;
-	size_t threads; /* no more than these at once */
 };
 
 void vl_hnsw_init(struct vl_hnsw *graph, const struct vl_env *env, const struct vl_hnsw_parameters *parameters);

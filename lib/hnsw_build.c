@@ -7,6 +7,7 @@
  */
 #include "err.h"
 #include "hnsw_private.h"
+#include "keys.h"
 
 enum {
 	PIECE_MIN = 64,
@@ -44,59 +45,6 @@ struct piece {
 	struct vl_room rooms[4];
 	uint32_t taken; /* atomic: what the next thread takes */
 };
-
-/* ---- small things ---- */
-
-void vl_hnsw_run(const struct vl_workers *workers, void (*task)(void *argument, size_t index), void *argument,
-		 size_t count)
-{
-	if (workers != NULL && workers->run != NULL && count > 1) {
-		workers->run(workers->context, task, argument, count);
-		return;
-	}
-	for (size_t i = 0; i < count; i++)
-		task(argument, i);
-}
-
-static void sink(uint64_t *keys, size_t count, size_t index)
-{
-	uint64_t key = keys[index];
-
-	for (size_t child; (child = 2 * index + 1) < count; index = child) {
-		if (child + 1 < count && keys[child + 1] > keys[child])
-			child++;
-		if (keys[child] <= key)
-			break;
-		keys[index] = keys[child];
-	}
-	keys[index] = key;
-}
-
-void vl_hnsw_sort(uint64_t *keys, size_t count)
-{
-	enum { FEW = 64 };
-
-	if (count <= FEW) {
-		for (size_t i = 1; i < count; i++) {
-			uint64_t key = keys[i];
-			size_t at = i;
-
-			for (; at > 0 && keys[at - 1] > key; at--)
-				keys[at] = keys[at - 1];
-			keys[at] = key;
-		}
-		return;
-	}
-	for (size_t i = count / 2; i-- > 0;)
-		sink(keys, count, i);
-	while (count-- > 1) {
-		uint64_t last = keys[count];
-
-		keys[count] = keys[0];
-		keys[0] = last;
-		sink(keys, count, 0);
-	}
-}
 
 /*
  * The heuristic: a candidate that is nearer to one that was kept than to the base is reached through that
@@ -320,7 +268,7 @@ static void link_back(struct piece *piece, struct builder *builder, const uint64
 					    codes->stride, builder->distances);
 	for (uint32_t i = 0; i < n; i++)
 		builder->keys[i] = vl_walk_key(builder->distances[i], builder->chosen[i]);
-	vl_hnsw_sort(builder->keys, n + count);
+	vl_keys_sort(builder->keys, n + count);
 	n = vl_hnsw_choose(codes, builder->keys, n + count, max, builder->kept, builder->chosen, 0);
 	for (uint32_t i = 0; i < max; i++)
 		vl_put32(links + 4 * i, i < n ? builder->chosen[i] : VL_HNSW_NONE);
@@ -453,10 +401,10 @@ static void insert_piece(struct piece *piece)
 	struct vl_hnsw *graph = piece->graph;
 
 	piece->taken = 0;
-	vl_hnsw_run(piece->workers, search_rows, piece, piece->builders_count);
+	vl_workers_run(piece->workers, search_rows, piece, piece->builders_count);
 	order_edges(piece);
 	piece->taken = 0;
-	vl_hnsw_run(piece->workers, turn_round, piece, piece->builders_count);
+	vl_workers_run(piece->workers, turn_round, piece, piece->builders_count);
 	for (uint32_t row = piece->first; row < piece->last; row++)
 		if (row == 0 || vl_hnsw_level(graph, row) > graph->top) {
 			graph->entry = row;

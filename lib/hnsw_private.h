@@ -123,10 +123,6 @@ static inline uint8_t *vl_hnsw_links(const struct vl_hnsw *graph, uint32_t layer
  */
 uint32_t vl_hnsw_choose(const struct vl_codes *codes, const uint64_t *keys, size_t count, uint32_t max, uint64_t *kept,
 			uint32_t *rows, uint32_t kept_count);
-void vl_hnsw_sort(uint64_t *keys, size_t count);
-/* Calls task(argument, 0...count - 1) with workers or without. */
-void vl_hnsw_run(const struct vl_workers *workers, void (*task)(void *argument, size_t index), void *argument,
-		 size_t count);
 
 static inline uint8_t vl_hnsw_level(const struct vl_hnsw *graph, uint32_t row)
 {

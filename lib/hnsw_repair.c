@@ -7,6 +7,7 @@
  */
 #include "err.h"
 #include "hnsw_private.h"
+#include "keys.h"
 
 enum {
 	ROWS_TOGETHER = 64, /* done by one thread at a time */
@@ -118,7 +119,7 @@ static void mend_list(const struct repair *repair, struct mender *mender, uint32
 					    codes->stride, mender->distances);
 	for (uint32_t i = search.left; i < search.found; i++)
 		mender->keys[i] = vl_walk_key(mender->distances[i], mender->found[i]);
-	vl_hnsw_sort(mender->keys + search.left, search.found - search.left);
+	vl_keys_sort(mender->keys + search.left, search.found - search.left);
 	/* Those that are left are the first of found already, and stay there. */
 	count = vl_hnsw_choose(codes, mender->keys + search.left, search.found - search.left, max, mender->kept,
 			       mender->found, search.left);
@@ -254,7 +255,7 @@ valori_code vl_hnsw_repair(struct vl_hnsw *graph, const struct vl_codes *codes, 
 	bool ok = begin_graph(&repair) && begin_menders(&repair, workers);
 
 	if (ok)
-		vl_hnsw_run(workers, mend_rows, &repair, repair.menders_count);
+		vl_workers_run(workers, mend_rows, &repair, repair.menders_count);
 	end(&repair);
 	if (!ok) {
 		vl_hnsw_free(&repair.graph);

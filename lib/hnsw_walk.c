@@ -1,5 +1,6 @@
 /* hnsw_walk.c - one way through the graph, in turns. */
 #include "hnsw_private.h"
+#include "keys.h"
 
 enum {
 	LINE = 64,
@@ -129,7 +130,7 @@ static void sort_fresh(uint64_t *keys, size_t count, uint64_t *out)
 	enum { FEW = 32 };
 
 	if (count > FEW) {
-		vl_hnsw_sort(keys, count);
+		vl_keys_sort(keys, count);
 		memcpy(out, keys, count * 8);
 		return;
 	}

@@ -9,122 +9,15 @@
  */
 #include "err.h"
 #include "ivf_private.h"
+#include "keys.h"
 
 enum {
 	QUERIES = 64, /* of a pass; fewer when a query needs much memory: */
 	PASS_SIZE = 8 << 20,
 	CHUNK = 256, /* rows */
 	CHUNK_SIZE = 65536, /* bytes of codes, about, that are copied together */
-	GROUP = 16, /* distances looked at together */
-	FEW = 24   /* keys that are sorted by insertion */
+	GROUP = 16 /* distances looked at together */
 };
-
-/* ---- keys ---- */
-
-static void sink(uint64_t *keys, size_t count, size_t index)
-{
-	uint64_t key = keys[index];
-
-	for (size_t child; (child = 2 * index + 1) < count; index = child) {
-		if (child + 1 < count && keys[child + 1] > keys[child])
-			child++;
-		if (keys[child] <= key)
-			break;
-		keys[index] = keys[child];
-	}
-	keys[index] = key;
-}
-
-static void sort_heap(uint64_t *keys, size_t count)
-{
-	for (size_t i = count / 2; i-- > 0;)
-		sink(keys, count, i);
-	while (count-- > 1) {
-		uint64_t last = keys[count];
-
-		keys[count] = keys[0];
-		keys[0] = last;
-		sink(keys, count, 0);
-	}
-}
-
-static void sort_few(uint64_t *keys, size_t count)
-{
-	for (size_t i = 1; i < count; i++) {
-		uint64_t key = keys[i];
-		size_t at = i;
-
-		for (; at > 0 && keys[at - 1] > key; at--)
-			keys[at] = keys[at - 1];
-		keys[at] = key;
-	}
-}
-
-/* Parts count > FEW keys: those before the returned place are not above those from there on; neither is empty. */
-static size_t part(uint64_t *keys, size_t count)
-{
-	uint64_t a = keys[0], b = keys[count / 2], c = keys[count - 1], pivot;
-	size_t low = 0, high = count - 1;
-
-	pivot = a < b ? (b < c ? b : a < c ? c : a) : (a < c ? a : b < c ? c : b);
-	for (;; low++, high--) {
-		uint64_t key;
-
-		while (keys[low] < pivot)
-			low++;
-		while (keys[high] > pivot)
-			high--;
-		if (low >= high)
-			return low > 0 ? low : 1;
-		key = keys[low];
-		keys[low] = keys[high];
-		keys[high] = key;
-	}
-}
-
-/* So that the first wanted keys are the smallest, in any order. Whatever the keys are it takes count log count. */
-static void choose(uint64_t *keys, size_t count, size_t wanted)
-{
-	for (unsigned bad = 0; count > FEW && wanted < count; bad++) {
-		size_t place;
-
-		if (bad == 48) {
-			sort_heap(keys, count);
-			return;
-		}
-		place = part(keys, count);
-		if (wanted <= place) {
-			count = place;
-		} else {
-			keys += place;
-			count -= place;
-			wanted -= place;
-		}
-	}
-	if (wanted < count)
-		sort_few(keys, count);
-}
-
-static void sort(uint64_t *keys, size_t count, unsigned depth)
-{
-	while (count > FEW) {
-		size_t place;
-
-		if (depth-- == 0) {
-			sort_heap(keys, count);
-			return;
-		}
-		place = part(keys, count);
-		sort(keys + place, count - place, depth);
-		count = place;
-	}
-	sort_few(keys, count);
-}
-
-static void sort_keys(uint64_t *keys, size_t count)
-{
-	sort(keys, count, 48);
-}
 
 /* ---- what a search needs ---- */
 
@@ -227,7 +120,7 @@ static void collect(const struct pass *pass, struct seeker *seeker, const uint32
 	uint32_t reach;
 
 	if (found + count > keys_of(pass)) {
-		choose(seeker->keys, found, pass->ef);
+		vl_keys_choose(seeker->keys, found, pass->ef);
 		found = pass->ef;
 		seeker->limit = 0;
 		for (size_t j = 0; j < found; j++)
@@ -374,7 +267,7 @@ static void search_on(struct pass *pass, struct seeker *seeker)
 	uint32_t next = pass->probes;
 
 	measure_lists(pass, seeker->query);
-	sort_keys(pass->lists, pass->ivf->lists);
+	vl_keys_sort(pass->lists, pass->ivf->lists);
 	for (; next < pass->ivf->lists && seeker->count < pass->k; next++)
 		scan_alone(pass, seeker, (uint32_t)pass->lists[next]);
 }
@@ -384,9 +277,9 @@ static void search_alone(struct pass *pass)
 	struct seeker *seeker = &pass->scratch->seekers[0];
 
 	measure_lists(pass, seeker->query);
-	choose(pass->lists, pass->ivf->lists, pass->probes);
+	vl_keys_choose(pass->lists, pass->ivf->lists, pass->probes);
 	memcpy(pass->pairs, pass->lists, (size_t)pass->probes * 8);
-	sort_keys(pass->pairs, pass->probes);
+	vl_keys_sort(pass->pairs, pass->probes);
 	for (uint32_t i = 0; i < pass->probes; i++)
 		scan_alone(pass, seeker, (uint32_t)pass->pairs[i]);
 }
@@ -397,11 +290,11 @@ static void search_together(struct pass *pass)
 
 	for (size_t q = 0; q < pass->count; q++) {
 		measure_lists(pass, pass->scratch->seekers[q].query);
-		choose(pass->lists, pass->ivf->lists, pass->probes);
+		vl_keys_choose(pass->lists, pass->ivf->lists, pass->probes);
 		for (uint32_t i = 0; i < pass->probes; i++)
 			pass->pairs[q * pass->probes + i] = pass->lists[i] << 32 | q;
 	}
-	sort_keys(pass->pairs, pairs);
+	vl_keys_sort(pass->pairs, pairs);
 	for (size_t i = 0; i < pairs; i = end) {
 		for (end = i + 1; end < pairs && pass->pairs[end] >> 32 == pass->pairs[i] >> 32;)
 			end++;
@@ -424,15 +317,15 @@ static size_t give(const struct pass *pass, struct seeker *seeker, uint64_t *out
 	uint64_t *keys = seeker->keys;
 	size_t count = seeker->count, found = 0;
 
-	choose(keys, count, pass->ef);
+	vl_keys_choose(keys, count, pass->ef);
 	count = count < pass->ef ? count : pass->ef;
 	for (size_t i = 0; i < count; i++)
 		keys[i] = turn(keys[i]);
-	sort_keys(keys, count);
+	vl_keys_sort(keys, count);
 	for (size_t i = 0; i < count; i++)
 		if (found == 0 || keys[i] >> 32 != (uint32_t)out[found - 1])
 			out[found++] = turn(keys[i]);
-	sort_keys(out, found);
+	vl_keys_sort(out, found);
 	return found;
 }
 

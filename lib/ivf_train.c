@@ -68,25 +68,12 @@ static void assign_rows(void *argument, size_t index)
 	}
 }
 
-static size_t threads_of(const struct vl_workers *workers)
-{
-	return workers != NULL && workers->run != NULL && workers->threads > 1 ? workers->threads : 1;
-}
-
-static void run(const struct vl_workers *workers, void (*task)(void *argument, size_t index), void *argument)
-{
-	if (threads_of(workers) > 1)
-		workers->run(workers->context, task, argument, workers->threads);
-	else
-		task(argument, 0);
-}
-
 void vl_ivf_assign(const struct vl_codes *codes, const uint8_t *centroids, uint32_t lists, const uint8_t *rows,
 		   uint32_t count, const struct vl_workers *workers, uint32_t *assigned)
 {
 	struct assigning all = {codes->env->kernels, centroids, rows, lists, count, codes->stride, assigned, 0};
 
-	run(workers, assign_rows, &all);
+	vl_workers_run(workers, assign_rows, &all, vl_workers_threads(workers));
 }
 
 /* ---- training ---- */
@@ -189,7 +176,7 @@ static void move_lists(void *argument, size_t index)
 valori_code vl_ivf_train(const struct vl_codes *codes, uint32_t lists, const struct vl_workers *workers,
 			 uint8_t *centroids, valori_error *error)
 {
-	uint64_t most = (uint64_t)lists * SAMPLE_PER_LIST, threads = threads_of(workers), size;
+	uint64_t most = (uint64_t)lists * SAMPLE_PER_LIST, threads = vl_workers_threads(workers), size;
 	struct training training = {.lists = lists, .stride = codes->stride, .centroids = centroids};
 	uint8_t *memory = NULL;
 
@@ -213,7 +200,7 @@ valori_code vl_ivf_train(const struct vl_codes *codes, uint32_t lists, const str
 		vl_ivf_assign(codes, centroids, lists, training.sample, training.count, workers, training.assigned);
 		sort_rows(&training);
 		training.taken = 0;
-		run(workers, move_lists, &training);
+		vl_workers_run(workers, move_lists, &training, vl_workers_threads(workers));
 	}
 	vl_release(codes->env, memory, (size_t)size);
 	return VALORI_OK;
