@@ -53,6 +53,34 @@ void serve_unreserve(struct exchange *x, uint64_t nodes, uint64_t edges)
 
 /* ---- nodes ---- */
 
+/*
+ * Commits the node or the edge that op makes, with the kind and in the collection of the body, and answers with its id
+ * under name.
+ */
+static void make(struct exchange *x, valori_op *op, const struct body_u64 *kind, const struct body_text *collection,
+		 const char *name)
+{
+	bool is_node = op->kind == VALORI_OP_NODE_CREATE, done;
+	struct tool_json *json;
+	uint64_t id;
+
+	if (!serve_collection(x, collection->text, collection->size, 404, &op->collection))
+		return;
+	if (kind->value > UINT8_MAX) {
+		fail_with(x, 400, "invalid", "body: kind: must be 0 to 255");
+		return;
+	}
+	op->object_kind = (uint32_t)kind->value;
+	if (!serve_reserve(x, is_node, !is_node))
+		return;
+	done = serve_commit_one(x, op, NULL, &id);
+	serve_unreserve(x, is_node, !is_node);
+	if (!done || (json = reply_begin(x)) == NULL)
+		return;
+	tool_json_u64(json, name, id);
+	reply_send(x, 200);
+}
+
 void route_node_create(struct exchange *x)
 {
 	struct body_u64 kind = {0}, record = {0};
@@ -63,28 +91,12 @@ void route_node_create(struct exchange *x)
 		{"collection", BODY_TEXT, false, &collection},
 	};
 	valori_op op = {.kind = VALORI_OP_NODE_CREATE};
-	struct tool_json *json;
-	uint64_t id;
-	bool done;
 
-	if (!body_read(x, members, sizeof(members) / sizeof(members[0])) ||
-	    !serve_collection(x, collection.text, collection.size, 404, &op.collection))
+	if (!body_read(x, members, sizeof(members) / sizeof(members[0])))
 		return;
-	if (kind.value > UINT8_MAX) {
-		fail_with(x, 400, "invalid", "body: kind: must be 0 to 255");
-		return;
-	}
-	op.object_kind = (uint32_t)kind.value;
 	if (record.is_there)
 		op.target = (valori_ref){.kind = VALORI_REF_ID, .id = record.value};
-	if (!serve_reserve(x, 1, 0))
-		return;
-	done = serve_commit_one(x, &op, NULL, &id);
-	serve_unreserve(x, 1, 0);
-	if (!done || (json = reply_begin(x)) == NULL)
-		return;
-	tool_json_u64(json, "node_id", id);
-	reply_send(x, 200);
+	make(x, &op, &kind, &collection, "node_id");
 }
 
 /* The live node that the path names; false: answered. */
@@ -174,28 +186,12 @@ void route_edge_create(struct exchange *x)
 		{"collection", BODY_TEXT, false, &collection},
 	};
 	valori_op op = {.kind = VALORI_OP_EDGE_CREATE};
-	struct tool_json *json;
-	uint64_t id;
-	bool done;
 
-	if (!body_read(x, members, sizeof(members) / sizeof(members[0])) ||
-	    !serve_collection(x, collection.text, collection.size, 404, &op.collection))
+	if (!body_read(x, members, sizeof(members) / sizeof(members[0])))
 		return;
-	if (kind.value > UINT8_MAX) {
-		fail_with(x, 400, "invalid", "body: kind: must be 0 to 255");
-		return;
-	}
-	op.object_kind = (uint32_t)kind.value;
 	op.from = (valori_ref){.kind = VALORI_REF_ID, .id = from.value};
 	op.to = (valori_ref){.kind = VALORI_REF_ID, .id = to.value};
-	if (!serve_reserve(x, 0, 1))
-		return;
-	done = serve_commit_one(x, &op, NULL, &id);
-	serve_unreserve(x, 0, 1);
-	if (!done || (json = reply_begin(x)) == NULL)
-		return;
-	tool_json_u64(json, "edge_id", id);
-	reply_send(x, 200);
+	make(x, &op, &kind, &collection, "edge_id");
 }
 
 void route_edge_delete(struct exchange *x)
