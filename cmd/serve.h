@@ -49,6 +49,7 @@ struct node {
 	sem_t work;		   /* config.threads requests do something at once; the others wait */
 	uint8_t token_digest[64];  /* not the token: its length must not show */
 	pthread_mutex_t snapshots; /* one snapshot is written at a time */
+	pthread_mutex_t verifying; /* one verification is done at a time */
 	/* Whoever uses store holds it to read; a restore, which puts another one there, to write. */
 	pthread_rwlock_t swap;
 	const char *restored_from; /* a snapshot to open instead of config.snapshot, when there is no log */
@@ -124,6 +125,14 @@ void *exchange_alloc(struct exchange *x, size_t count, size_t size);
 valori_view *exchange_view(struct exchange *x);
 /* From now on the view is that of a moment; false: answered. serve_past.c. */
 bool exchange_past(struct exchange *x, const valori_when *when);
+/*
+ * The moment that a request asks about: as_of, a text or NULL, is a time, a state root or a height; log_index, or NULL,
+ * an event number, for the state behind it. Neither: *out is LATEST. false: answered; where says what holds them.
+ */
+bool exchange_when(struct exchange *x, const char *where, const char *as_of, const uint64_t *log_index,
+		   valori_when *out);
+/* The same by the query, as the view of this exchange. */
+bool exchange_moment(struct exchange *x);
 void exchange_leave_past(struct exchange *x);
 bool serve_pasts_init(struct node *node);
 /* Nobody may be in. */
@@ -188,7 +197,8 @@ typedef void serve_route(struct exchange *x);
 /* serve_health.c */
 serve_route route_health, route_metrics, route_version, route_openapi;
 /* serve_records.c */
-serve_route route_insert, route_record, route_record_metadata, route_delete, route_soft_delete;
+serve_route route_insert, route_record, route_record_find, route_record_metadata, route_record_metadata_delete,
+	route_record_tag, route_delete, route_soft_delete;
 /* serve_batch.c */
 serve_route route_batch_insert;
 /* serve_search.c */
@@ -197,13 +207,13 @@ serve_route route_search, route_memory_search, route_graphrag;
 serve_route route_node_create, route_node, route_node_delete, route_nodes, route_edge_create, route_edge_delete,
 	route_edges, route_subgraph;
 /* serve_memory.c */
-serve_route route_memory_upsert, route_meta_set, route_meta_get, route_consolidate, route_contradict;
+serve_route route_memory_upsert, route_meta_set, route_meta_get, route_meta_delete, route_consolidate, route_contradict;
 /* serve_snapshot.c */
 serve_route route_snapshot_save, route_snapshot_download, route_snapshot_upload, route_snapshot_restore;
 /* serve_index.c */
 serve_route route_index_config, route_index_rebuild;
 /* serve_proof.c */
-serve_route route_proof_state, route_proof_event_log, route_replication_state, route_timeline, route_namespace_create,
-	route_namespaces, route_namespace_drop;
+serve_route route_proof_state, route_proof_event_log, route_proof_verify, route_replication_state, route_timeline,
+	route_namespace_create, route_namespaces, route_namespace_drop;
 
 #endif

@@ -12,7 +12,8 @@ struct rows {
 	size_t count, dim;
 	uint32_t vector_kind, collection;
 	uint64_t tag; /* of all, where there are no tags */
-	struct body_texts metadata, texts, keys;
+	struct body_texts metadata, texts, base64, keys;
+	struct body_u64 upsert;
 	struct body_u64s tags;
 	struct body_requests requests;
 };
@@ -26,6 +27,7 @@ static bool read_json(struct exchange *x, struct rows *out)
 		{"collection", BODY_TEXT, false, &collection}, {"metadata", BODY_JSONS, false, &out->metadata},
 		{"texts", BODY_TEXTS, false, &out->texts},     {"keys", BODY_TEXTS, false, &out->keys},
 		{"tags", BODY_U64S, false, &out->tags},	       {"request_ids", BODY_REQUESTS, false, &out->requests},
+		{"upsert", BODY_BOOL, false, &out->upsert},    {"metadata_base64", BODY_TEXTS, false, &out->base64},
 	};
 	size_t count;
 
@@ -35,10 +37,11 @@ static bool read_json(struct exchange *x, struct rows *out)
 	count = vectors.count;
 	if ((out->metadata.is_there && out->metadata.count != count) ||
 	    (out->texts.is_there && out->texts.count != count) || (out->keys.is_there && out->keys.count != count) ||
-	    (out->tags.is_there && out->tags.count != count) ||
+	    (out->base64.is_there && out->base64.count != count) || (out->tags.is_there && out->tags.count != count) ||
 	    (out->requests.is_there && out->requests.count != count)) {
 		fail_with(x, 400, "invalid",
-			  "body: metadata, texts, keys, tags and request_ids must have %zu elements, as batch has",
+			  "body: metadata, texts, metadata_base64, keys, tags and request_ids must have %zu elements, "
+			  "as batch has",
 			  count);
 		return false;
 	}
@@ -114,10 +117,15 @@ static bool is_raw(const struct exchange *x)
 	       (strncmp(type, "application/octet-stream", 24) == 0 || strncmp(type, "application/x-npy", 17) == 0);
 }
 
-static valori_code add_row(valori_batch *batch, const struct rows *rows, size_t i, valori_error *error)
+/* false: answered. */
+static bool add_row(struct exchange *x, valori_batch *batch, const struct rows *rows, size_t i)
 {
-	valori_op op = {.kind = VALORI_OP_INSERT, .vector_kind = rows->vector_kind, .collection = rows->collection};
+	valori_op op = {.kind = rows->upsert.value ? VALORI_OP_UPSERT : VALORI_OP_INSERT,
+			.vector_kind = rows->vector_kind,
+			.collection = rows->collection};
 	struct body_text content = rows->metadata.is_there ? rows->metadata.texts[i] : (struct body_text){0};
+	struct body_text base64 = rows->base64.is_there ? rows->base64.texts[i] : (struct body_text){0};
+	valori_error error;
 
 	if (content.text == NULL && rows->texts.is_there)
 		content = rows->texts.texts[i];
@@ -126,11 +134,15 @@ static valori_code add_row(valori_batch *batch, const struct rows *rows, size_t 
 	op.tag = rows->tags.is_there ? rows->tags.values[i] : rows->tag;
 	op.key = rows->keys.is_there ? rows->keys.texts[i].text : NULL;
 	op.key_size = rows->keys.is_there ? (uint32_t)rows->keys.texts[i].size : 0;
-	op.metadata = (const uint8_t *)content.text;
-	op.metadata_size = (uint32_t)content.size;
+	if (!body_metadata(x, &content, &base64, &op))
+		return false;
 	if (rows->requests.is_there)
 		body_request(&op, &rows->requests.requests[i]);
-	return valori_batch_add(batch, &op, error);
+	if (valori_batch_add(batch, &op, &error) == VALORI_OK)
+		return true;
+	fail_with(x, error.code == VALORI_NO_MEMORY ? 503 : 400, valori_code_name(error.code), "batch: element %zu: %s",
+		  i, error.message);
+	return false;
 }
 
 void route_batch_insert(struct exchange *x)
@@ -151,12 +163,8 @@ void route_batch_insert(struct exchange *x)
 		fail(x, &error);
 		return;
 	}
-	for (size_t i = 0; i < rows.count && whole; i++) {
-		whole = add_row(batch, &rows, i, &error) == VALORI_OK;
-		if (!whole)
-			fail_with(x, error.code == VALORI_NO_MEMORY ? 503 : 400, valori_code_name(error.code),
-				  "batch: element %zu: %s", i, error.message);
-	}
+	for (size_t i = 0; i < rows.count && whole; i++)
+		whole = add_row(x, batch, &rows, i);
 	if (whole)
 		valori_batch_seal(batch);
 	whole = whole && serve_commit(x, batch, NULL, ids);

@@ -374,6 +374,32 @@ bool body_read(struct exchange *x, const struct body_member *members, size_t cou
 	return true;
 }
 
+bool body_metadata(struct exchange *x, const struct body_text *text, const struct body_text *base64, valori_op *op)
+{
+	uint8_t *bytes;
+	size_t size;
+
+	op->metadata = (const uint8_t *)text->text;
+	op->metadata_size = (uint32_t)text->size;
+	if (base64->text == NULL)
+		return true;
+	if (text->text != NULL) {
+		fail_with(x, 400, "invalid", "body: metadata_base64: stands beside metadata or text");
+		return false;
+	}
+	bytes = exchange_alloc(x, base64->size + 1, 1);
+	if (bytes == NULL)
+		return false;
+	if (sodium_base642bin(bytes, base64->size + 1, base64->text, base64->size, NULL, &size, NULL,
+			      sodium_base64_VARIANT_ORIGINAL) != 0) {
+		fail_with(x, 400, "invalid", "body: metadata_base64: is no base64");
+		return false;
+	}
+	op->metadata = bytes;
+	op->metadata_size = (uint32_t)size;
+	return true;
+}
+
 void body_request(valori_op *op, const struct body_request *request)
 {
 	if (!request->is_there)

@@ -84,6 +84,11 @@ struct body_member {
  */
 bool body_read(struct exchange *x, const struct body_member *members, size_t count);
 
+/*
+ * Gives an operation its metadata: the bytes of a text or of JSON as it stands, or those that base64 says; at most one
+ * of them is there. false: answered.
+ */
+bool body_metadata(struct exchange *x, const struct body_text *text, const struct body_text *base64, valori_op *op);
 /* Gives an operation the id of a request, if there is one. */
 void body_request(valori_op *op, const struct body_request *request);
 /*

@@ -204,16 +204,19 @@ void route_edge_delete(struct exchange *x)
 void route_edges(struct exchange *x)
 {
 	struct tool_json *json;
-	uint64_t cursor = 0;
+	uint64_t cursor = 0, incoming = 0;
 	valori_node node;
 	valori_edge edge;
 
-	if (!find_node(x, x->id, &node) || (json = reply_begin(x)) == NULL)
+	if (!exchange_number(x, "incoming", 1, &incoming) || !find_node(x, x->id, &node) ||
+	    (json = reply_begin(x)) == NULL)
 		return;
 	tool_json_array(json, "edges");
-	while (valori_edge_next(x->view, x->id, 1, &cursor, &edge) == VALORI_OK) {
+	while (valori_edge_next(x->view, x->id, !incoming, &cursor, &edge) == VALORI_OK) {
 		tool_json_object(json, NULL);
 		tool_json_u64(json, "edge_id", edge.id);
+		if (incoming)
+			tool_json_u64(json, "from_node", edge.from);
 		tool_json_u64(json, "to_node", edge.to);
 		tool_json_u64(json, "kind", edge.kind);
 		tool_json_object_end(json);

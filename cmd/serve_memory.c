@@ -140,12 +140,13 @@ void reply_memory(struct exchange *x, struct tool_json *json, uint64_t record)
 
 void route_meta_set(struct exchange *x)
 {
-	struct body_text target = {0}, key = {0}, metadata = {0}, value = {0};
+	struct body_text target = {0}, key = {0}, metadata = {0}, value = {0}, base64 = {0};
 	const struct body_member members[] = {
 		{"target_id", BODY_TEXT, false, &target},
 		{"metadata", BODY_JSON, false, &metadata},
 		{"key", BODY_TEXT, false, &key},
 		{"value", BODY_JSON, false, &value},
+		{"value_base64", BODY_TEXT, false, &base64},
 	};
 	valori_op op = {.kind = VALORI_OP_META_SET};
 
@@ -155,14 +156,27 @@ void route_meta_set(struct exchange *x)
 		target = key;
 	if (metadata.text == NULL)
 		metadata = value;
-	if (target.text == NULL || metadata.text == NULL) {
-		fail_with(x, 400, "invalid", "body: want target_id and metadata, or key and value");
+	if (target.text == NULL || (metadata.text == NULL && base64.text == NULL)) {
+		fail_with(x, 400, "invalid", "body: want target_id and metadata, or key and value or value_base64");
 		return;
 	}
+	if (!body_metadata(x, &metadata, &base64, &op))
+		return;
 	op.key = target.text;
 	op.key_size = (uint32_t)target.size;
-	op.metadata = (const uint8_t *)metadata.text;
-	op.metadata_size = (uint32_t)metadata.size;
+	serve_commit_success(x, &op);
+}
+
+void route_meta_delete(struct exchange *x)
+{
+	struct body_text key = {0};
+	const struct body_member members[] = {{"key", BODY_TEXT, true, &key}, {"target_id", BODY_TEXT, false, &key}};
+	valori_op op = {.kind = VALORI_OP_META_DELETE};
+
+	if (!body_read(x, members, 2))
+		return;
+	op.key = key.text;
+	op.key_size = (uint32_t)key.size;
 	serve_commit_success(x, &op);
 }
 
@@ -226,11 +240,12 @@ void route_consolidate(struct exchange *x)
 {
 	struct body_u64 old = {0};
 	struct body_vector vector = {0};
-	struct body_text metadata = {0};
+	struct body_text metadata = {0}, base64 = {0};
 	const struct body_member members[] = {
 		{"old_record_id", BODY_U64, true, &old},
 		{"new_vector", BODY_VECTOR, true, &vector},
 		{"metadata", BODY_JSON, false, &metadata},
+		{"metadata_base64", BODY_TEXT, false, &base64},
 	};
 	valori_op ops[5];
 	uint64_t ids[5];
@@ -248,9 +263,9 @@ void route_consolidate(struct exchange *x)
 				   .collection = record.collection,
 				   .tag = record.tag,
 				   .vector = vector.bits,
-				   .dim = (uint32_t)vector.count,
-				   .metadata = (const uint8_t *)metadata.text,
-				   .metadata_size = (uint32_t)metadata.size};
+				   .dim = (uint32_t)vector.count};
+	if (!body_metadata(x, &metadata, &base64, &ops[0]))
+		return;
 	ops[count] = (valori_op){.kind = VALORI_OP_NODE_CREATE,
 				 .object_kind = NODE_RECORD,
 				 .collection = record.collection,

@@ -40,6 +40,9 @@ static bool is_over(const struct node *node, const valori_when *when)
 
 	if (when->kind == VALORI_WHEN_HEIGHT)
 		return true;
+	/* A state can come back. */
+	if (when->kind == VALORI_WHEN_ROOT)
+		return false;
 	return valori_get_info(node->store, &info, NULL) == VALORI_OK && info.time_ms > when->value;
 }
 
@@ -98,6 +101,39 @@ bool exchange_past(struct exchange *x, const valori_when *when)
 out:
 	pthread_mutex_unlock(&pasts->mutex);
 	return x->past != NULL;
+}
+
+bool exchange_when(struct exchange *x, const char *where, const char *as_of, const uint64_t *log_index,
+		   valori_when *out)
+{
+	*out = (valori_when){.kind = VALORI_WHEN_LATEST};
+	if (as_of != NULL && log_index != NULL) {
+		fail_with(x, 400, "invalid", "%sas_of and as_of_log_index exclude each other", where);
+		return false;
+	}
+	if (log_index != NULL) {
+		*out = (valori_when){.kind = VALORI_WHEN_HEIGHT, .value = *log_index + 1};
+		if (*log_index < VALORI_NONE - 1)
+			return true;
+		fail_with(x, 400, "invalid", "%sas_of_log_index: is no event number", where);
+		return false;
+	}
+	if (as_of == NULL || valori_when_parse(as_of, out, NULL) == VALORI_OK)
+		return true;
+	fail_with(x, 400, "invalid", "%sas_of: want a time such as 2026-11-20T12:00:00Z, a state root or a height",
+		  where);
+	return false;
+}
+
+bool exchange_moment(struct exchange *x)
+{
+	uint64_t log_index = VALORI_NONE;
+	valori_when when;
+
+	if (!exchange_number(x, "as_of_log_index", VALORI_NONE - 1, &log_index) ||
+	    !exchange_when(x, "", exchange_text(x, "as_of"), log_index != VALORI_NONE ? &log_index : NULL, &when))
+		return false;
+	return when.kind == VALORI_WHEN_LATEST || exchange_past(x, &when);
 }
 
 void exchange_leave_past(struct exchange *x)

@@ -1,14 +1,19 @@
 /* serve_proof.c - routes about history and its proofs: roots, the timeline, collections, the index. */
+#include "events.h"
 #include "serve_body.h"
+#include "verdict.h"
 
 #include <string.h>
+#include <unistd.h>
 
+/* Of the moment that was asked about, or of now. */
 static bool read_info(struct exchange *x, valori_info *out)
 {
 	valori_error error;
 
 	*out = (valori_info){.size = sizeof(*out)};
-	if (valori_get_info(x->node->store, out, &error) == VALORI_OK)
+	if ((x->view != NULL ? valori_view_info(x->view, out, &error) : valori_get_info(x->node->store, out, &error)) ==
+	    VALORI_OK)
 		return true;
 	fail(x, &error);
 	return false;
@@ -36,7 +41,58 @@ void route_proof_state(struct exchange *x)
 	tool_json_u64(json, "commits", info.commits);
 	tool_json_text(json, "history", tool_history(info.commits, &info.tree_root, history));
 	tool_json_hash(json, "log_id", &info.log_id);
+	tool_json_u64(json, "record_count", info.record_live);
+	tool_json_u64(json, "node_count", info.node_live);
+	tool_json_u64(json, "edge_count", info.edge_live);
 	reply_send(x, 200);
+}
+
+/* The whole verification, beside everything else: it takes no turn, reads the files by itself, and is done once at a
+ * time. */
+void route_proof_verify(struct exchange *x)
+{
+	struct node *node = x->node;
+	valori_verify_options options = VALORI_VERIFY_INIT;
+	valori_verify_report report = {.size = sizeof(report)};
+	const char *expect = exchange_text(x, "expect");
+	valori_info before, after;
+	valori_error error;
+	struct tool_json *json;
+	valori_code code;
+
+	if (node->config.log == NULL) {
+		fail_with(x, 400, "invalid", "this node has no event log to verify: start it with -l");
+		return;
+	}
+	if (expect != NULL && !verdict_parse_expect(expect, &options)) {
+		fail_with(x, 400, "invalid", "expect: want 64 hexadecimal digits or tree:SIZE:HASH");
+		return;
+	}
+	if (!exchange_enter(x) || !read_info(x, &before))
+		return;
+	exchange_leave(x);
+	if (pthread_mutex_trylock(&node->verifying) != 0) {
+		fail_with(x, 503, "busy", "the log is being verified already: try again");
+		return;
+	}
+	options.path = node->config.log;
+	/* Until it is written first, there is none. */
+	if (node->config.snapshot != NULL && access(node->config.snapshot, F_OK) == 0)
+		options.snapshot = node->config.snapshot;
+	options.archive = node->config.archive;
+	code = valori_verify(&options, &report, &error);
+	pthread_mutex_unlock(&node->verifying);
+	if (!exchange_enter(x) || !read_info(x, &after))
+		return;
+	if (memcmp(&before.log_id, &after.log_id, sizeof(before.log_id)) != 0) {
+		fail_with(x, 503, "busy", "the store began anew meanwhile: try again");
+	} else if (code != VALORI_OK) {
+		fail(x, &error);
+	} else if ((json = reply_begin(x)) != NULL) {
+		atomic_fetch_add(&node->proofs, 1);
+		verdict_members(json, node->config.log, expect, &report);
+		reply_send(x, 200);
+	}
 }
 
 void route_proof_event_log(struct exchange *x)
@@ -125,58 +181,126 @@ static bool read_time(struct exchange *x, const char *name, uint64_t *out)
 	return true;
 }
 
+/* What of the log is asked for, and as what. */
+struct chapter {
+	uint64_t from, to, since; /* times; an event number */
+	bool is_rows;		  /* lines as of valori-replay --json, not one object */
+	bool is_over;		  /* nothing is there, so far */
+	uint32_t dim;
+	uint64_t total;
+};
+
+/* A collection goes by its number, except where it gets its name: what was told before is not known here. */
+static void print_row(FILE *file, const valori_event *event, const valori_commit_view *commit, uint32_t dim)
+{
+	struct known known = {0};
+	struct event_row row = {.event = event, .commit = commit, .known = &known, .dim = dim, .vectors = true};
+
+	if (event->type == VALORI_EVENT_COLLECTION_CREATE)
+		known_learn(&known, event);
+	event_print_json(file, &row);
+	known_free(&known);
+}
+
+/* Goes through the log to its end. END: all was told. */
+static valori_code tell(struct exchange *x, valori_log *log, struct chapter *chapter, struct tool_json *json,
+			valori_error *error)
+{
+	valori_commit_view commit;
+	valori_event event;
+	valori_code code;
+
+	while ((code = valori_log_next(log, &commit, error)) == VALORI_OK) {
+		if (commit.time_ms > chapter->to || ferror(json->file) || http_is_stopping(x->http))
+			return VALORI_END;
+		for (uint32_t i = 0; i < commit.event_count && commit.time_ms >= chapter->from; i++) {
+			if (commit.first_event + i < chapter->since)
+				continue;
+			code = valori_log_event(log, i, &event, error);
+			if (code != VALORI_OK)
+				return code;
+			chapter->total++;
+			if (chapter->is_rows)
+				print_row(json->file, &event, &commit, chapter->dim);
+			else
+				reply_event(json, &event, commit.time_ms);
+		}
+	}
+	return code;
+}
+
 /* Everything written to it goes out as a piece of the answer. */
 static ssize_t send_piece(void *cookie, const char *data, size_t size)
 {
 	return http_stream_write(cookie, data, size) ? (ssize_t)size : 0;
 }
 
+/* It goes out as it is read. */
+static void send_timeline(struct exchange *x, valori_log *log, struct chapter *chapter)
+{
+	struct tool_json json = {0};
+	valori_error error;
+	valori_code code;
+
+	http_stream_begin(x->http, 200, chapter->is_rows ? "application/x-ndjson" : "application/json", NULL,
+			  UINT64_MAX);
+	json.file = fopencookie(x->http, "w", (cookie_io_functions_t){.write = send_piece});
+	if (json.file == NULL)
+		return;
+	setvbuf(json.file, NULL, _IOFBF, 1 << 16);
+	if (!chapter->is_rows) {
+		tool_json_begin(&json);
+		tool_json_array(&json, "events");
+	}
+	code = chapter->is_over ? VALORI_END : tell(x, log, chapter, &json, &error);
+	if (!chapter->is_rows) {
+		tool_json_array_end(&json);
+		tool_json_u64(&json, "total", chapter->total);
+		if (chapter->from > 0)
+			tool_json_u64(&json, "from_unix", chapter->from / 1000);
+		if (chapter->to != VALORI_NONE)
+			tool_json_u64(&json, "to_unix", chapter->to / 1000);
+	}
+	if (code != VALORI_END) {
+		if (chapter->is_rows)
+			tool_json_begin(&json);
+		tool_json_text(&json, "error", error.message);
+	}
+	if (!chapter->is_rows || code != VALORI_END)
+		tool_json_end(&json);
+	fclose(json.file);
+}
+
 void route_timeline(struct exchange *x)
 {
 	const struct serve_config *config = &x->node->config;
-	uint64_t from = 0, to = VALORI_NONE, total = 0;
-	valori_commit_view commit;
-	valori_event event;
+	const char *accept = http_header(x->http, "Accept");
+	struct chapter chapter = {.to = VALORI_NONE};
+	valori_log_info info = {.size = sizeof(info)};
 	valori_error error;
-	valori_log *log;
-	struct tool_json json = {0};
+	valori_log *log = NULL;
 	valori_code code;
 
-	if (!read_time(x, "from", &from) || !read_time(x, "to", &to))
+	if (!read_time(x, "from", &chapter.from) || !read_time(x, "to", &chapter.to) ||
+	    !exchange_number(x, "since", VALORI_NONE, &chapter.since))
 		return;
 	if (config->log == NULL) {
 		fail_with(x, 400, "invalid", "this node has no event log: start it with -l");
 		return;
 	}
-	if (valori_log_open(config->log, config->archive, 0, &log, &error) != VALORI_OK) {
+	/* A log begins with the first commit; and behind the end there is nothing, so far. */
+	code = valori_log_open(config->log, config->archive, 0, &log, &error);
+	if (code == VALORI_OK)
+		code = valori_log_get_info(log, &info, &error);
+	if (code == VALORI_OK && chapter.since > info.base_event)
+		code = valori_log_seek(log, chapter.since, &error);
+	chapter.dim = info.dim;
+	chapter.is_rows = accept != NULL && strstr(accept, "application/x-ndjson") != NULL;
+	chapter.is_over = code == VALORI_NOT_FOUND;
+	if (code == VALORI_OK || chapter.is_over)
+		send_timeline(x, log, &chapter);
+	else
 		fail(x, &error);
-		return;
-	}
-	/* As long as the log is: it goes out as it is read. */
-	http_stream_begin(x->http, 200, "application/json", NULL, UINT64_MAX);
-	json.file = fopencookie(x->http, "w", (cookie_io_functions_t){.write = send_piece});
-	if (json.file != NULL) {
-		setvbuf(json.file, NULL, _IOFBF, 1 << 16);
-		tool_json_begin(&json);
-		tool_json_array(&json, "events");
-		while ((code = valori_log_next(log, &commit, &error)) == VALORI_OK && commit.time_ms <= to &&
-		       !ferror(json.file) && !http_is_stopping(x->http))
-			for (uint32_t i = 0; i < commit.event_count && commit.time_ms >= from; i++)
-				if (valori_log_event(log, i, &event, &error) == VALORI_OK) {
-					reply_event(&json, &event, commit.time_ms);
-					total++;
-				}
-		tool_json_array_end(&json);
-		tool_json_u64(&json, "total", total);
-		if (from > 0)
-			tool_json_u64(&json, "from_unix", from / 1000);
-		if (to != VALORI_NONE)
-			tool_json_u64(&json, "to_unix", to / 1000);
-		if (code != VALORI_OK && code != VALORI_END)
-			tool_json_text(&json, "error", error.message);
-		tool_json_end(&json);
-		fclose(json.file);
-	}
 	valori_log_close(log);
 }
 

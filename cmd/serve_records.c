@@ -80,33 +80,32 @@ void reply_metadata(struct tool_json *json, const char *name, const uint8_t *byt
 void route_insert(struct exchange *x)
 {
 	struct body_vector vector = {0};
-	struct body_u64 tag = {0};
-	struct body_text collection = {0}, key = {0}, metadata = {0}, text = {0};
+	struct body_u64 tag = {0}, upsert = {0};
+	struct body_text collection = {0}, key = {0}, metadata = {0}, text = {0}, base64 = {0};
 	struct body_request request = {0};
 	const struct body_member members[] = {
-		{"values", BODY_VECTOR, true, &vector},	       {"vector", BODY_VECTOR, false, &vector},
-		{"embedding", BODY_VECTOR, false, &vector},    {"tag", BODY_U64, false, &tag},
-		{"collection", BODY_TEXT, false, &collection}, {"key", BODY_TEXT, false, &key},
-		{"metadata", BODY_JSON, false, &metadata},     {"text", BODY_TEXT, false, &text},
-		{"request_id", BODY_REQUEST, false, &request},
+		{"values", BODY_VECTOR, true, &vector},		{"vector", BODY_VECTOR, false, &vector},
+		{"embedding", BODY_VECTOR, false, &vector},	{"tag", BODY_U64, false, &tag},
+		{"collection", BODY_TEXT, false, &collection},	{"key", BODY_TEXT, false, &key},
+		{"metadata", BODY_JSON, false, &metadata},	{"text", BODY_TEXT, false, &text},
+		{"request_id", BODY_REQUEST, false, &request},	{"upsert", BODY_BOOL, false, &upsert},
+		{"metadata_base64", BODY_TEXT, false, &base64},
 	};
-	valori_op op = {.kind = VALORI_OP_INSERT, .vector_kind = VALORI_F32};
+	valori_op op = {.vector_kind = VALORI_F32};
 	valori_receipt receipt;
 	struct tool_json *json;
 	uint64_t id;
 
 	if (!body_read(x, members, sizeof(members) / sizeof(members[0])) ||
-	    !serve_collection(x, collection.text, collection.size, 400, &op.collection))
+	    !serve_collection(x, collection.text, collection.size, 400, &op.collection) ||
+	    !body_metadata(x, metadata.text != NULL ? &metadata : &text, &base64, &op))
 		return;
+	op.kind = upsert.value ? VALORI_OP_UPSERT : VALORI_OP_INSERT;
 	op.tag = tag.value;
 	op.vector = vector.bits;
 	op.dim = (uint32_t)vector.count;
 	op.key = key.text;
 	op.key_size = (uint32_t)key.size;
-	if (metadata.text == NULL)
-		metadata = text;
-	op.metadata = (const uint8_t *)metadata.text;
-	op.metadata_size = (uint32_t)metadata.size;
 	body_request(&op, &request);
 	if (!serve_commit_one(x, &op, &receipt, &id) || (json = reply_begin(x)) == NULL)
 		return;
@@ -117,17 +116,13 @@ void route_insert(struct exchange *x)
 
 /* ---- one record ---- */
 
-void route_record(struct exchange *x)
+static void reply_record(struct exchange *x, uint64_t id)
 {
-	valori_view *view = exchange_view(x);
 	valori_record record;
-	valori_error error;
 	struct tool_json *json;
 
-	if (view == NULL)
-		return;
-	if (valori_record_get(view, x->id, &record, &error) != VALORI_OK || record.status == VALORI_DELETED) {
-		fail_with(x, 404, "not_found", "record %llu: is not there", (unsigned long long)x->id);
+	if (valori_record_get(x->view, id, &record, NULL) != VALORI_OK || record.status == VALORI_DELETED) {
+		fail_with(x, 404, "not_found", "record %llu: is not there", (unsigned long long)id);
 		return;
 	}
 	if ((json = reply_begin(x)) == NULL)
@@ -142,13 +137,49 @@ void route_record(struct exchange *x)
 	reply_send(x, 200);
 }
 
+void route_record(struct exchange *x)
+{
+	if (exchange_view(x) != NULL)
+		reply_record(x, x->id);
+}
+
+void route_record_find(struct exchange *x)
+{
+	const char *key = exchange_text(x, "key"), *collection = exchange_text(x, "collection");
+	uint32_t number;
+	uint64_t id;
+
+	if (key == NULL) {
+		fail_with(x, 400, "invalid", "key: is missing: want ?key=KEY, or /v1/records/ID");
+		return;
+	}
+	if (exchange_view(x) == NULL ||
+	    !serve_collection(x, collection, collection != NULL ? strlen(collection) : 0, 404, &number))
+		return;
+	if (valori_record_find(x->view, number, key, strlen(key), &id, NULL) == VALORI_OK)
+		reply_record(x, id);
+	else
+		fail_with(x, 404, "not_found", "record \"%.255s\": is not there", key);
+}
+
+/* Commits what changes a record, and says so. */
+static void change_record(struct exchange *x, const valori_op *op)
+{
+	struct tool_json *json;
+
+	if (!serve_commit_one(x, op, NULL, NULL) || (json = reply_begin(x)) == NULL)
+		return;
+	tool_json_bool(json, "ok", true);
+	tool_json_u64(json, "id", x->id);
+	reply_send(x, 200);
+}
+
 void route_record_metadata(struct exchange *x)
 {
 	valori_op op = {.kind = VALORI_OP_SET_METADATA, .target = {.kind = VALORI_REF_ID, .id = x->id}};
 	const char *type = http_header(x->http, "Content-Type");
 	struct json parsed;
 	struct slice text;
-	struct tool_json *json;
 
 	if (!http_body(x->http))
 		return;
@@ -163,20 +194,36 @@ void route_record_metadata(struct exchange *x)
 	}
 	op.metadata = (const uint8_t *)text.text;
 	op.metadata_size = (uint32_t)text.size;
-	if (!serve_commit_one(x, &op, NULL, NULL) || (json = reply_begin(x)) == NULL)
+	change_record(x, &op);
+}
+
+void route_record_metadata_delete(struct exchange *x)
+{
+	valori_op op = {.kind = VALORI_OP_SET_METADATA, .target = {.kind = VALORI_REF_ID, .id = x->id}};
+
+	change_record(x, &op);
+}
+
+void route_record_tag(struct exchange *x)
+{
+	struct body_u64 tag = {0};
+	const struct body_member members[] = {{"tag", BODY_U64, true, &tag}};
+	valori_op op = {.kind = VALORI_OP_SET_TAG, .target = {.kind = VALORI_REF_ID, .id = x->id}};
+
+	if (!body_read(x, members, 1))
 		return;
-	tool_json_bool(json, "ok", true);
-	tool_json_u64(json, "id", x->id);
-	reply_send(x, 200);
+	op.tag = tag.value;
+	change_record(x, &op);
 }
 
 static void remove_record(struct exchange *x, valori_op_kind kind)
 {
 	struct body_u64 id = {0};
-	struct body_text collection = {0};
+	struct body_text collection = {0}, key = {0};
 	struct body_request request = {0};
 	const struct body_member members[] = {
-		{"id", BODY_U64, true, &id},
+		{"id", BODY_U64, false, &id},
+		{"key", BODY_TEXT, false, &key},
 		{"collection", BODY_TEXT, false, &collection},
 		{"request_id", BODY_REQUEST, false, &request},
 	};
@@ -185,7 +232,13 @@ static void remove_record(struct exchange *x, valori_op_kind kind)
 	if (!body_read(x, members, sizeof(members) / sizeof(members[0])) ||
 	    !serve_collection(x, collection.text, collection.size, 404, &op.collection))
 		return;
+	if (id.is_there == (key.text != NULL)) {
+		fail_with(x, 400, "invalid", "body: want either id or key");
+		return;
+	}
 	op.target.id = id.value;
+	if (key.text != NULL)
+		op.target = (valori_ref){VALORI_REF_KEY, (uint32_t)key.size, 0, key.text};
 	body_request(&op, &request);
 	serve_commit_success(x, &op);
 }

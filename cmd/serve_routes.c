@@ -14,7 +14,8 @@ enum {
 	LEGACY = 8, /* also without /v1 */
 	/* reads its body, or writes its answer, at the client's speed: takes no turn, and holds the store by itself */
 	STREAM = 16,
-	WRITE = 32 /* changes the store */
+	WRITE = 32, /* changes the store */
+	PAST = 64   /* answers ?as_of= and ?as_of_log_index=, too */
 };
 
 #define LOST "the store could not be opened again after a restore: restart the node"
@@ -33,18 +34,22 @@ static const struct route routes[] = {
 	{"POST", "/v1/vectors/batch-insert", route_batch_insert, WRITE, "Inserts records, all or none"},
 	{"POST", "/v1/vectors/batch_insert", route_batch_insert, WRITE, "Inserts records, all or none"},
 	{"POST", "/v1/memory/insert_batch", route_batch_insert, WRITE, "Inserts records, all or none"},
-	{"GET", "/v1/records/:id", route_record, LEGACY, "One record: vector, tag, key, metadata"},
+	{"GET", "/v1/records/:id", route_record, LEGACY | PAST, "One record: vector, tag, key, metadata"},
+	{"GET", "/v1/records", route_record_find, LEGACY | PAST, "The live record with a key"},
 	{"PATCH", "/v1/records/:id/metadata", route_record_metadata, LEGACY | WRITE, "Replaces a record's metadata"},
+	{"DELETE", "/v1/records/:id/metadata", route_record_metadata_delete, LEGACY | WRITE,
+	 "Takes a record's metadata away"},
+	{"PATCH", "/v1/records/:id/tag", route_record_tag, LEGACY | WRITE, "Gives a record another tag"},
 	{"POST", "/v1/delete", route_delete, WRITE, "Deletes a record for good"},
 	{"POST", "/v1/soft-delete", route_soft_delete, WRITE, "Hides a record"},
 	{"POST", "/v1/graph/node", route_node_create, LEGACY | WRITE, "Makes a graph node"},
-	{"GET", "/v1/graph/node/:id", route_node, LEGACY, "One graph node"},
+	{"GET", "/v1/graph/node/:id", route_node, LEGACY | PAST, "One graph node"},
 	{"DELETE", "/v1/graph/node/:id", route_node_delete, LEGACY | WRITE, "Deletes a graph node and its edges"},
-	{"GET", "/v1/graph/nodes", route_nodes, LEGACY, "Graph nodes by collection and kind"},
+	{"GET", "/v1/graph/nodes", route_nodes, LEGACY | PAST, "Graph nodes by collection and kind"},
 	{"POST", "/v1/graph/edge", route_edge_create, LEGACY | WRITE, "Makes a graph edge"},
 	{"DELETE", "/v1/graph/edge/:id", route_edge_delete, LEGACY | WRITE, "Deletes a graph edge"},
-	{"GET", "/v1/graph/edges/:id", route_edges, LEGACY, "The edges that leave a node"},
-	{"GET", "/v1/graph/subgraph", route_subgraph, LEGACY, "What is near a node in the graph"},
+	{"GET", "/v1/graph/edges/:id", route_edges, LEGACY | PAST, "The edges that leave a node, or lead to it"},
+	{"GET", "/v1/graph/subgraph", route_subgraph, LEGACY | PAST, "What is near a node in the graph"},
 	{"POST", "/v1/graphrag", route_graphrag, LEGACY, "The k nearest records and what hangs together with them"},
 	{"POST", "/v1/memory/upsert_vector", route_memory_upsert, WRITE,
 	 "A record, its chunk node and its document, at once"},
@@ -52,15 +57,17 @@ static const struct route routes[] = {
 	{"POST", "/v1/memory/search_vector", route_memory_search, 0, "The k nearest memories, with metadata"},
 	{"POST", "/v1/memory/search", route_memory_search, 0, "The k nearest memories, with metadata"},
 	{"POST", "/v1/memory/meta/set", route_meta_set, WRITE, "Sets a meta value"},
-	{"GET", "/v1/memory/meta/get", route_meta_get, 0, "A meta value, or null"},
+	{"GET", "/v1/memory/meta/get", route_meta_get, PAST, "A meta value, or null"},
+	{"POST", "/v1/memory/meta/delete", route_meta_delete, WRITE, "Forgets a meta value"},
 	{"POST", "/v1/memory/consolidate", route_consolidate, WRITE, "A record takes the place of an older one"},
 	{"POST", "/v1/memory/contradict", route_contradict, WRITE, "Compares two records; notes that they contradict"},
-	{"GET", "/v1/proof/state", route_proof_state, LIGHT, "State root, height and history"},
+	{"GET", "/v1/proof/state", route_proof_state, LIGHT | PAST, "State root, height and history"},
 	{"GET", "/v1/proof/event-log", route_proof_event_log, LIGHT, "Root and size of the event log"},
+	{"GET", "/v1/proof/verify", route_proof_verify, STREAM, "Verifies the event log from its first byte"},
 	{"GET", "/v1/replication/state", route_replication_state, LIGHT, "What this node is in a replication"},
 	{"GET", "/v1/timeline", route_timeline, LEGACY | STREAM, "All events, or those of a time"},
 	{"POST", "/v1/namespaces", route_namespace_create, WRITE, "Makes a collection"},
-	{"GET", "/v1/namespaces", route_namespaces, 0, "The collections"},
+	{"GET", "/v1/namespaces", route_namespaces, PAST, "The collections"},
 	{"DELETE", "/v1/namespaces/:name", route_namespace_drop, WRITE, "Drops a collection and what it holds"},
 	{"POST", "/v1/snapshot/save", route_snapshot_save, WRITE, "Writes the snapshot"},
 	{"GET", "/v1/snapshot/download", route_snapshot_download, STREAM, "A snapshot of now"},
@@ -80,10 +87,17 @@ enum { ROUTES = sizeof(routes) / sizeof(routes[0]) };
 void serve_each_route(void (*visit)(void *context, const char *method, const char *path, const char *summary),
 		      void *context)
 {
+	/* The methods of a path together, each path once with and once without its version. */
 	for (size_t i = 0; i < ROUTES; i++) {
-		visit(context, routes[i].method, routes[i].path, routes[i].summary);
-		if (routes[i].flags & LEGACY)
-			visit(context, routes[i].method, routes[i].path + 3, routes[i].summary);
+		bool is_first = true;
+
+		for (size_t j = 0; j < i && is_first; j++)
+			is_first = strcmp(routes[j].path, routes[i].path) != 0;
+		for (unsigned skip = 0; skip <= 3 && is_first; skip += 3)
+			for (size_t j = i; j < ROUTES; j++)
+				if (strcmp(routes[j].path, routes[i].path) == 0 &&
+				    (skip == 0 || (routes[j].flags & LEGACY)))
+					visit(context, routes[j].method, routes[j].path + skip, routes[j].summary);
 	}
 }
 
@@ -377,7 +391,7 @@ static void work(struct exchange *x)
 {
 	if (x->node->store == NULL)
 		fail_with(x, 503, "io", LOST);
-	else
+	else if (!(x->route->flags & PAST) || exchange_moment(x))
 		x->route->answer(x);
 }
 

@@ -60,24 +60,12 @@ static void add_members(struct question *question, struct body_member *out)
 /* false: answered. */
 static bool go_back(struct exchange *x, const struct question *question)
 {
-	valori_when when = {.kind = VALORI_WHEN_HEIGHT, .value = question->log_index.value + 1};
+	valori_when when;
 
-	if (question->as_of.text == NULL && !question->log_index.is_there)
-		return exchange_view(x) != NULL;
-	if (question->as_of.text != NULL && question->log_index.is_there) {
-		fail_with(x, 400, "invalid", "body: as_of and as_of_log_index exclude each other");
+	if (!exchange_when(x, "body: ", question->as_of.text,
+			   question->log_index.is_there ? &question->log_index.value : NULL, &when))
 		return false;
-	}
-	if (question->log_index.is_there && question->log_index.value >= VALORI_NONE - 1) {
-		fail_with(x, 400, "invalid", "body: as_of_log_index: is no event number");
-		return false;
-	}
-	if (question->as_of.text != NULL &&
-	    (valori_when_parse(question->as_of.text, &when, NULL) != VALORI_OK || when.kind != VALORI_WHEN_TIME)) {
-		fail_with(x, 400, "invalid", "body: as_of: want a time such as 2026-11-20T12:00:00Z");
-		return false;
-	}
-	return exchange_past(x, &when);
+	return when.kind == VALORI_WHEN_LATEST ? exchange_view(x) != NULL : exchange_past(x, &when);
 }
 
 static void reply_moment(struct exchange *x, struct tool_json *json)

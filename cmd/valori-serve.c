@@ -301,6 +301,7 @@ int main(int argc, char **argv)
 	pthread_sigmask(SIG_BLOCK, &ends, NULL);
 	sem_init(&node.work, 0, node.config.threads);
 	pthread_mutex_init(&node.snapshots, NULL);
+	pthread_mutex_init(&node.verifying, NULL);
 	pthread_mutex_init(&node.faults, NULL);
 	init_swap();
 	if (!serve_pasts_init(&node))

@@ -1,6 +1,7 @@
 /* valori-verify - proves that an event log, a snapshot, or both are what they should be. */
 #include "store.h"
 #include "upstream.h"
+#include "verdict.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -41,24 +42,8 @@ struct question {
 
 static void parse_expect(struct question *question, const char *text)
 {
-	valori_verify_options *options = &question->options;
-	const char *hash = text;
-	char size[21] = "";
-
 	question->expect = text;
-	options->expect_kind = 1;
-	if (strncmp(text, "tree:", 5) == 0) {
-		size_t length = strcspn(text + 5, ":");
-
-		options->expect_kind = 2;
-		hash = text + 5 + length + 1;
-		if (length >= sizeof size || text[5 + length] != ':')
-			tool_usage("--expect: %s: not tree:SIZE:HASH", text);
-		memcpy(size, text + 5, length);
-		if (!tool_parse_u64(size, &options->expect_size))
-			tool_usage("--expect: %s: not tree:SIZE:HASH", text);
-	}
-	if (valori_hash_parse(hash, &options->expect) != VALORI_OK)
+	if (!verdict_parse_expect(text, &question->options))
 		tool_usage("--expect: %s: neither 64 hex digits nor tree:SIZE:HASH", text);
 }
 
@@ -125,103 +110,6 @@ static int verdict_of(const struct question *question, const valori_verify_repor
 	return TOOL_UNKNOWABLE;
 }
 
-static const char *verdict_word(uint32_t verdict)
-{
-	static const char *const words[] = {
-		[VALORI_CONSISTENT] = "consistent",
-		[VALORI_VERIFIED_STATE] = "verified",
-		[VALORI_VERIFIED_HISTORY] = "verified",
-		[VALORI_TAMPERED] = "tampered",
-		[VALORI_DIFFERS] = "differs",
-		[VALORI_VERDICT_DAMAGED] = "damaged",
-		[VALORI_INDETERMINATE] = "indeterminate",
-	};
-
-	return verdict < sizeof words / sizeof *words ? words[verdict] : "indeterminate";
-}
-
-static const char *snapshot_word(const valori_verify_report *report)
-{
-	static const char *const words[] = {"none", "base", "compared"};
-
-	return report->is_snapshot ? "itself" : words[report->snapshot_used % 3];
-}
-
-static bool is_known(const valori_hash *hash)
-{
-	static const valori_hash zeros;
-
-	return memcmp(hash, &zeros, sizeof zeros) != 0;
-}
-
-static void print_finding(struct tool_json *json, const valori_verify_report *report)
-{
-	char time[32];
-
-	if (report->fault_offset == VALORI_NONE && report->fault_event == VALORI_NONE) {
-		tool_json_raw(json, "finding", "null");
-		return;
-	}
-	tool_json_object(json, "finding");
-	tool_json_text(json, "type", report->fault_rewrite ? "content" : "structural");
-	tool_json_text(json, "path", report->fault_path);
-	if (report->fault_offset != VALORI_NONE)
-		tool_json_u64(json, "offset", report->fault_offset);
-	if (report->fault_event != VALORI_NONE)
-		tool_json_u64(json, "event", report->fault_event);
-	if (report->fault_commit != VALORI_NONE)
-		tool_json_u64(json, "commit", report->fault_commit);
-	if (report->fault_time_ms != VALORI_NONE)
-		tool_json_text(json, "time", tool_time(report->fault_time_ms, time));
-	tool_json_object_end(json);
-}
-
-/* schema_version, verdict, log, replay, expected_hash and finding are where older programs look for them. */
-static void print_json(FILE *file, const struct question *question, const valori_verify_report *report)
-{
-	struct tool_json json = {.file = file};
-	char time[32], history[96];
-
-	tool_history(report->commits, &report->tree_root, history);
-	tool_json_begin(&json);
-	tool_json_u64(&json, "schema_version", 1);
-	tool_json_text(&json, "verdict", verdict_word(report->verdict));
-	if (report->verdict == VALORI_VERIFIED_STATE)
-		tool_json_text(&json, "proven", "state");
-	if (report->verdict == VALORI_VERIFIED_HISTORY)
-		tool_json_text(&json, "proven", "history and state");
-	tool_json_text(&json, "sentence", report->sentence);
-	if (report->note[0] != '\0')
-		tool_json_text(&json, "note", report->note);
-	tool_json_object(&json, "log");
-	tool_json_bytes(&json, "path", question->name, strlen(question->name));
-	tool_json_hash(&json, "id", &report->log_id);
-	tool_json_u64(&json, "segments", report->segments);
-	tool_json_u64(&json, "base_height", report->base_height);
-	tool_json_u64(&json, "torn_size", report->torn_size);
-	tool_json_text(&json, "snapshot", snapshot_word(report));
-	tool_json_object_end(&json);
-	tool_json_object(&json, "replay");
-	tool_json_u64(&json, "events_replayed", report->height - report->base_height);
-	tool_json_u64(&json, "height", report->height);
-	tool_json_u64(&json, "commits", report->commits);
-	tool_json_text(&json, "time", tool_time(report->time_ms, time));
-	tool_json_hash(&json, "state_hash", &report->state_root);
-	if (is_known(&report->tree_root))
-		tool_json_text(&json, "chain_head", history);
-	else
-		tool_json_raw(&json, "chain_head", "null");
-	tool_json_object_end(&json);
-	if (question->expect != NULL)
-		tool_json_text(&json, "expected_hash", question->expect);
-	else
-		tool_json_raw(&json, "expected_hash", "null");
-	if (report->expect_reached)
-		tool_json_u64(&json, "expected_at_height", report->expect_height);
-	print_finding(&json, report);
-	tool_json_end(&json);
-}
-
 static void print_text(const struct question *question, const valori_verify_report *report, const char *word)
 {
 	bool verified =
@@ -248,7 +136,7 @@ static void print_text(const struct question *question, const valori_verify_repo
 	valori_hash_format(&report->state_root, hash);
 	printf("\n  state root  %s\n", hash);
 	tool_history(report->commits, &report->tree_root, history);
-	if (is_known(&report->tree_root))
+	if (verdict_knows_history(report))
 		printf("  history     %s\n", history);
 	if (report->snapshot_used)
 		printf("  snapshot    %s\n", report->snapshot_used == 1 ? "used as the base of the log"
@@ -270,7 +158,7 @@ static int answer(const struct question *question, const valori_verify_report *r
 	int status = verdict_of(question, report, &word), written = TOOL_OK;
 
 	if (tool_json)
-		print_json(stdout, question, report);
+		verdict_print_json(stdout, question->name, question->expect, report);
 	else if (!tool_quiet)
 		print_text(question, report, word);
 	fflush(stdout); /* the verdict comes before the reason; what fails here is said at the end */
@@ -279,7 +167,7 @@ static int answer(const struct question *question, const valori_verify_report *r
 	if (report_path != NULL) {
 		written = tool_output_open(&output, report_path);
 		if (written == TOOL_OK) {
-			print_json(output.file, question, report);
+			verdict_print_json(output.file, question->name, question->expect, report);
 			written = tool_output_commit(&output);
 		}
 	}

@@ -548,3 +548,154 @@ load serve
 	ask GET /v1/keys
 	[ "$(code)" = 404 ]
 }
+
+@test "a key is upserted, found, and deleted; metadata is bytes, too" {
+	node -l db -d 2
+	post='POST /v1/records'
+	[ "$(ask $post '{"values":[1,2],"key":"käse","upsert":true,"metadata_base64":"/wA="}' | jq .id)" = 0 ]
+	[ "$(ask GET '/v1/records?key=k%C3%A4se' | jq -c '[.id,.key,.metadata_base64]')" = '[0,"käse","/wA="]' ]
+	[ "$(ask $post '{"values":[3,2],"key":"käse","upsert":true,"text":"new"}' | jq .id)" = 1 ]
+	[ "$(ask GET '/records?key=k%C3%A4se' | jq -c '[.id,.metadata,.live]')" = '[1,"new",true]' ]
+	ask $post '{"values":[1,2],"key":"käse"}'
+	[ "$(code)" = 409 ]
+	ask $post '{"values":[1,2],"upsert":true}'
+	[ "$(code)" = 400 ]
+	ask $post '{"values":[1,2],"text":"a","metadata_base64":"/wA="}'
+	[ "$(code)" = 400 ]
+	ask $post '{"values":[1,2],"metadata_base64":"/w="}'
+	[ "$(code)" = 400 ]
+	[ "$(ask POST /v1/vectors/batch-insert '{"batch":[[1,1],[2,2]],"keys":["käse","b"],"upsert":true,
+		"metadata_base64":["AAE=",null],"texts":[null,"t"]}' | jq -c .ids)" = '[2,3]' ]
+	[ "$(ask GET '/v1/records?key=b' | jq -r .metadata)" = t ]
+	[ "$(ask GET /v1/records/2 | jq -r .metadata)" = "$(printf '\0\1' | base64)" ] || \
+		[ "$(jq -c .metadata answer)" = '"\u0000\u0001"' ]
+	ask POST /v1/namespaces '{"name":"docs"}'
+	[ "$(ask $post '{"values":[1,2],"key":"b","collection":"docs","upsert":true}' | jq .id)" = 4 ]
+	[ "$(ask GET '/v1/records?key=b&collection=docs' | jq .id)" = 4 ]
+	ask POST /v1/delete '{"key":"b","collection":"docs"}'
+	[ "$(code)" = 200 ]
+	[ "$(ask GET '/v1/records?key=b' | jq .id)" = 3 ]
+	ask POST /v1/soft-delete '{"key":"b"}'
+	ask GET '/v1/records?key=b'
+	[ "$(code)" = 404 ]
+	ask GET /v1/records
+	[ "$(code)" = 400 ]
+	for body in '{}' '{"id":2,"key":"käse"}'; do
+		ask POST /v1/delete "$body"
+		[ "$(code)" = 400 ]
+	done
+	[ "$(ask PATCH /v1/records/2/tag '{"tag":7}' | jq .ok)" = true ]
+	[ "$(ask DELETE /v1/records/2/metadata | jq .ok)" = true ]
+	[ "$(ask GET /v1/records/2 | jq -c '[.tag,.metadata]')" = '[7,null]' ]
+	ask POST /v1/memory/meta/set '{"key":"m","value_base64":"/wA="}'
+	[ "$(ask GET '/v1/memory/meta/get?key=m' | jq -r .value_base64)" = /wA= ]
+	ask POST /v1/memory/meta/delete '{"key":"m"}'
+	[ "$(ask GET '/v1/memory/meta/get?key=m' | jq -c '[.metadata,.value]')" = '[null,null]' ]
+	ask POST /v1/memory/meta/delete '{"key":"m"}'
+	[ "$(code)" = 404 ]
+}
+
+@test "every read can be asked about the past" {
+	node -l db -d 2
+	ask POST /v1/memory/upsert '{"vector":[1,2],"metadata":"old"}'
+	ask POST /v1/memory/meta/set '{"key":"m","value":1}'
+	root=$(ask GET /v1/proof/state | jq -r .final_state_hash)
+	ask PATCH /v1/records/0/metadata '"new"'
+	ask POST /v1/namespaces '{"name":"docs"}'
+	ask POST /v1/memory/meta/set '{"key":"m","value":2}'
+	ask DELETE /v1/graph/node/1
+	ask POST /v1/records '{"values":[3,4],"key":"k"}'
+	now=$(ask GET /v1/proof/state | jq .committed_height)
+	[ "$(jq -c '[.record_count,.node_count,.edge_count]' answer)" = '[2,1,0]' ]
+	for then in "as_of=$root" as_of=5 as_of_log_index=4; do
+		[ "$(ask GET "/v1/proof/state?$then" | jq -c '[.final_state_hash,.committed_height,.record_count]')" = "[\"$root\",5,1]" ]
+		[ "$(ask GET "/v1/records/0?$then" | jq -r .metadata)" = old ]
+		[ "$(ask GET "/v1/memory/meta/get?key=m&$then" | jq .metadata)" = 1 ]
+		[ "$(ask GET "/v1/namespaces?$then" | jq -c '[.collections[].name]')" = '["default"]' ]
+		[ "$(ask GET "/v1/graph/nodes?$then" | jq .count)" = 2 ]
+		[ "$(ask GET "/v1/graph/edges/1?$then" | jq -c '.edges[0].to_node')" = 0 ]
+		[ "$(ask GET "/v1/graph/edges/0?incoming=1&$then" | jq -c '.edges[0].from_node')" = 1 ]
+		[ "$(ask GET "/v1/graph/subgraph?root=1&$then" | jq -c '[.nodes[].id]')" = '[1,0]' ]
+		ask GET "/v1/records?key=k&$then"
+		[ "$(code)" = 404 ]
+	done
+	[ "$(ask GET "/v1/records?key=k&as_of=$now" | jq .id)" = 1 ]
+	[ "$(ask GET '/v1/proof/state?as_of=0' | jq -c '[.committed_height,.record_count]')" = '[0,0]' ]
+	[ "$(ask POST /v1/search '{"query":[0,0],"as_of":"0"}' | jq -c .results)" = '[]' ]
+	[ "$(ask POST /v1/search "{\"query\":[0,0],\"as_of\":\"$root\"}" | jq -c '[.results[].id]')" = '[0]' ]
+	ask GET '/v1/records/0?as_of=99'
+	[ "$(code)" = 404 ]
+	for wrong in as_of=then 'as_of=1&as_of_log_index=1' as_of_log_index=x; do
+		ask GET "/v1/records/0?$wrong"
+		[ "$(code)" = 400 ]
+	done
+	stop_node
+	node -d 2
+	ask GET '/v1/proof/state?as_of=0'
+	[ "$(code)" = 400 ]
+}
+
+@test "the node verifies its log, once at a time, and tells as valori-verify does" {
+	node -l db -d 2
+	ask POST /v1/vectors/batch-insert '{"batch":[[0,0],[1,0]]}'
+	ask GET /v1/proof/verify
+	valori-verify --json db >expected
+	[ "$(jq -S 'del(.log.path)' answer)" = "$(jq -S 'del(.log.path)' expected)" ]
+	history=$(ask GET /v1/proof/state | jq -r .history)
+	[ "$(ask GET "/v1/proof/verify?expect=$history" | jq -r .proven)" = 'history and state' ]
+	[ "$(ask GET "/v1/proof/verify?expect=$(printf %064d 0)" | jq -r .verdict)" = differs ]
+	ask GET '/v1/proof/verify?expect=12'
+	[ "$(code)" = 400 ]
+	printf X | dd of=db/events.log bs=1 seek=4200 conv=notrunc status=none
+	[ "$(ask GET /v1/proof/verify | jq -c '[.verdict,.finding.event]')" = '["damaged",0]' ]
+	[ "$(code)" = 200 ]
+	kill -9 "$NODE"
+	wait "$NODE" || true
+	node -d 2
+	ask GET /v1/proof/verify
+	[ "$(code)" = 400 ]
+}
+
+@test "a verification takes no turn, and only one is done at a time" {
+	# 100 MB: long enough for other requests to come while it is looked through.
+	node -l db -d 1000 --threads=1 --sync=none --records-max=50000
+	head -c 16000000 /dev/zero >rows
+	for _ in 1 2 3 4 5 6; do
+		curl -s -f -o /dev/null -H 'Content-Type: application/octet-stream' --data-binary @rows "$URL/v1/vectors/batch-insert"
+	done
+	curl -s -m 60 -Z --parallel-immediate -o 'verdict#1' "$URL/v1/proof/verify?try=[1-6]"
+	[ "$(cat verdict? | jq -r 'select(.verdict).verdict' | sort -u)" = consistent ]
+	[ "$(cat verdict? | jq -r 'select(.code).code' | sort -u)" = busy ]
+	curl -s -m 60 -o verdict "$URL/v1/proof/verify" 3>&- &
+	verification=$! reads=0
+	while kill -0 "$verification" 2>/dev/null; do
+		[ "$(ask GET /v1/records/7 | jq .id)" = 7 ]
+		reads=$((reads + 1))
+	done
+	[ "$reads" -gt 1 ]
+}
+
+@test "the timeline comes as the rows of valori-replay, from any event on" {
+	node -l db -d 2
+	[ "$(ask GET /v1/timeline | jq -c '[.total,.events]')" = '[0,[]]' ]
+	ask POST /v1/memory/upsert '{"vector":[1,-2.5],"metadata":{"a":1},"tag":18446744073709551615}'
+	ask POST /v1/namespaces '{"name":"docs"}'
+	ask POST /v1/records '{"values":[1,2],"collection":"docs","key":"k","metadata_base64":"/wA="}'
+	rows() { curl -sS -H 'Accept: application/x-ndjson' "$URL/v1/timeline$1"; }
+	valori-replay --json db >expected
+	# There collections have names.
+	[ "$(rows '' | jq -cS 'del(.collection)')" = "$(jq -cS 'del(.collection,.dim)' expected)" ]
+	[ "$(rows '' | jq -c 'select(.collection) | [.op,.collection]')" = "$(printf '["collection_create","docs"]\n["insert",1]')" ]
+	[ "$(rows '?since=5' | jq -c .event)" = 5 ]
+	[ -z "$(rows '?since=6')" ]
+	[ -z "$(rows '?since=99')" ]
+	[ "$(ask GET '/v1/timeline?since=4' | jq -c '[.total,.events[0].event_type]')" = '[2,"CreateNamespace"]' ]
+}
+
+@test "the paths of /openapi.json stand there once" {
+	node -d 2
+	ask GET /openapi.json
+	[ "$(grep -o '"/[^"]*":{"[a-z]*":{"summary' answer | cut -d'"' -f2 | sort | uniq -d)" = '' ]
+	[ "$(jq -c '.paths["/v1/records"]|keys' answer)" = '["get","post"]' ]
+	[ "$(jq -c '.paths["/graph/node/{id}"]|keys' answer)" = '["delete","get"]' ]
+}
