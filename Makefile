@@ -122,13 +122,17 @@ $(BUILD)/valori-serve: $(NET_OBJECTS)
 
 # tests/DIR/test_*.c is a program each, linked with the other tests/DIR/*.c, what the tools share, and the library.
 TESTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/*/test_*.c)))
-helpers = $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/$(1)/test_%,$(sort $(wildcard tests/$(1)/*.c))))
+helpers = $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/$(1)/test_% %/failing.c,$(sort $(wildcard tests/$(1)/*.c))))
 SUITES := $(sort $(wildcard tests/*/*.bats))
 
 .SECONDEXPANSION:
 $(TESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $$(call helpers,$$(*D)) $(PARTS) $(STATIC)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(SODIUM_LIBS) -lm
+
+# This one has a hand in all that takes memory, and in syncs, of which it makes thousands.
+$(BUILD)/tests/fault/test_memory: LDFLAGS += $(patsubst %,-Wl$(comma)--wrap=%,malloc calloc realloc free aligned_alloc \
+	strdup opendir fsync fdatasync)
 
 # A fuzz target is a function that takes bytes. Here it is given those that are kept; fuzzers/ has it with libFuzzer.
 FUZZ_SOURCES := $(sort $(filter-out $(if $(NET),,%/fuzz_serve.c),$(wildcard tests/fuzz/fuzz_*.c)))

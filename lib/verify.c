@@ -3,10 +3,11 @@
 
 #include "crc32c.h"
 #include "host.h"
+#include "log_private.h"
 #include "maintain.h"
 #include "replica.h"
 
-enum { PIECE = 64 << 10 }; /* read at a time when checksums are looked at again */
+enum { PIECE = 16 << 10 }; /* read at a time when checksums are looked at again */
 
 enum {
 	MAGIC_SIZE = 8,
@@ -97,77 +98,97 @@ static void add_proven(struct verifier *verifier)
 
 /* ---- Accident or rewriting ---- */
 
-static bool is_header_right(const struct verifier *verifier, int fd)
+static valori_code look_at_header(const struct verifier *verifier, int fd, const char *path, bool *is_right,
+				  valori_error *error)
 {
 	uint8_t header[VL_SEGMENT_HEADER];
 	struct vl_position position;
+	int64_t count = vl_os_pread_all(verifier->os, fd, header, sizeof(header), 0);
 
-	return vl_os_pread_all(verifier->os, fd, header, sizeof(header), 0) == sizeof(header) &&
-	       vl_segment_header_decode(header, "", verifier->env->kernels, &position, NULL) == VALORI_OK;
+	if (count < 0)
+		return vl_fail_system(error, (int)count, path, "cannot be read");
+	*is_right = count == sizeof(header) &&
+		    vl_segment_header_decode(header, "", verifier->env->kernels, &position, NULL) == VALORI_OK;
+	return VALORI_OK;
 }
 
-/*
- * Are both checksums of the commit, or that of the segment header, at offset right? Then whoever changed it has
- * computed them anew. *time_ms is set when a commit's header is sound.
- */
-static bool are_checksums_right(const struct verifier *verifier, const char *path, uint64_t offset, uint64_t *time_ms)
+static valori_code look_at_commit(const struct verifier *verifier, int fd, const char *path, uint64_t offset,
+				  bool *is_right, uint64_t *time_ms, valori_error *error)
 {
 	const struct vl_os *os = verifier->os;
 	const struct vl_kernels *kernels = verifier->env->kernels;
-	uint8_t header[VL_COMMIT_HEADER], *piece = NULL;
+	uint8_t header[VL_COMMIT_HEADER], piece[PIECE];
 	uint64_t left, at = offset + VL_COMMIT_HEADER;
 	uint32_t crc = 0;
-	bool is_right = false;
-	int fd = os->open(os->context, path, VL_OS_READ);
+	int64_t count = vl_os_pread_all(os, fd, header, sizeof(header), offset);
 
-	if (fd < 0)
-		return false;
-	if (offset < VL_SEGMENT_HEADER) {
-		is_right = is_header_right(verifier, fd);
-		goto out;
-	}
-	if (vl_os_pread_all(os, fd, header, sizeof(header), offset) != sizeof(header) ||
-	    memcmp(header, "VCMT", 4) != 0 ||
+	if (count < 0)
+		return vl_fail_system(error, (int)count, path, "cannot be read");
+	if (count != sizeof(header) || memcmp(header, "VCMT", 4) != 0 ||
 	    vl_crc32c(kernels, 0, header + 8, sizeof(header) - 8) != vl_get32(header + 4))
-		goto out;
+		return VALORI_OK;
 	*time_ms = vl_get64(header + 32);
 	left = vl_get64(header + 8);
-	piece = vl_alloc(verifier->env, PIECE);
-	if (piece == NULL || left > VL_COMMIT_SIZE_MAX)
-		goto out;
+	if (left > VL_COMMIT_SIZE_MAX)
+		return VALORI_OK;
 	while (left > 0) {
 		size_t size = left < PIECE ? (size_t)left : PIECE;
 
-		if (vl_os_pread_all(os, fd, piece, size, at) != (int64_t)size)
-			goto out;
+		count = vl_os_pread_all(os, fd, piece, size, at);
+		if (count < 0)
+			return vl_fail_system(error, (int)count, path, "cannot be read");
+		if (count != (int64_t)size)
+			return VALORI_OK;
 		crc = vl_crc32c(kernels, crc, piece, size);
 		at += size;
 		left -= size;
 	}
-	is_right = crc == vl_get32(header + 52);
-out:
-	vl_release(verifier->env, piece, PIECE);
-	os->close(os->context, fd);
-	return is_right;
+	*is_right = crc == vl_get32(header + 52);
+	return VALORI_OK;
 }
 
-static void report_reader_fault(struct verifier *verifier, const valori_error *fault)
+/*
+ * Are both checksums of the commit, or that of the segment header, at offset right? Then whoever changed it has
+ * computed them anew. *time_ms is set when a commit's header is sound. What cannot be read is no accident: IO.
+ */
+static valori_code are_checksums_right(const struct verifier *verifier, const char *path, uint64_t offset,
+				       bool *is_right, uint64_t *time_ms, valori_error *error)
+{
+	const struct vl_os *os = verifier->os;
+	int fd = os->open(os->context, path, VL_OS_READ);
+	valori_code code;
+
+	*is_right = false;
+	if (fd < 0)
+		return vl_fail_system(error, fd, path, "cannot be opened");
+	if (offset < VL_SEGMENT_HEADER)
+		code = look_at_header(verifier, fd, path, is_right, error);
+	else
+		code = look_at_commit(verifier, fd, path, offset, is_right, time_ms, error);
+	os->close(os->context, fd);
+	return code;
+}
+
+static valori_code report_reader_fault(struct verifier *verifier, const valori_error *fault, valori_error *error)
 {
 	valori_verify_report *report = verifier->report;
 	const struct vl_position *position = vl_reader_position(verifier->reader);
 	const char *path = vl_reader_fault_path(verifier->reader);
 	uint64_t time_ms = VALORI_NONE;
+	bool is_right = false;
+	valori_code code = VALORI_OK;
 
+	if (fault->code == VALORI_DAMAGED && fault->offset != VALORI_NONE && path != NULL &&
+	    verifier->options->path != NULL)
+		code = are_checksums_right(verifier, path, fault->offset, &is_right, &time_ms, error);
+	if (code != VALORI_OK)
+		return code;
 	set_proven(verifier);
 	report->fault_offset = fault->offset;
 	report->fault_event = fault->event != VALORI_NONE ? fault->event : position->height;
 	report->fault_commit = position->frontier.size;
 	set_path(report, path);
-	if (fault->code == VALORI_DAMAGED && fault->offset != VALORI_NONE && path != NULL &&
-	    verifier->options->path != NULL)
-		report->fault_rewrite = are_checksums_right(verifier, path, fault->offset, &time_ms);
-	if (fault->code == VALORI_OTHER_LOG)
-		report->fault_rewrite = 1;
+	report->fault_rewrite = is_right || fault->code == VALORI_OTHER_LOG;
 	report->fault_time_ms = time_ms;
 	report->verdict = report->fault_rewrite ? VALORI_TAMPERED : VALORI_VERDICT_DAMAGED;
 	add_sentence(report, fault->message);
@@ -177,6 +198,7 @@ static void report_reader_fault(struct verifier *verifier, const valori_error *f
 				     ? "its checksums are right: it was rewritten, or commits before it were taken out"
 				     : "checksums are broken, as by an accident");
 	add_proven(verifier);
+	return VALORI_OK;
 }
 
 static void report_rewritten(struct verifier *verifier, const valori_error *fault)
@@ -562,12 +584,18 @@ static valori_code find_end(struct verifier *verifier, const struct vl_reader_op
 		return code;
 	is_found = memcmp(vl_reader_base(reader)->state_root, at->root.bytes, VL_HASH_SIZE) == 0;
 	verifier->end_commits = vl_reader_base(reader)->frontier.size;
-	while (vl_reader_next(reader, &commit, NULL) == VALORI_OK)
+	while ((code = vl_reader_next(reader, &commit, error)) == VALORI_OK)
 		if (memcmp(commit.state_root, at->root.bytes, VL_HASH_SIZE) == 0) {
 			is_found = true;
 			verifier->end_commits = commit.number + 1;
 		}
 	vl_reader_close(reader);
+	if (code == VALORI_IO || code == VALORI_NO_MEMORY)
+		return code;
+	if (code != VALORI_END && !is_found) { /* it may be behind the fault, which verifying comes to */
+		verifier->end_commits = VALORI_NONE;
+		return VALORI_OK;
+	}
 	return is_found ? VALORI_OK : vl_fail(error, VALORI_NOT_FOUND, "%s: never had that state root", options->path);
 }
 
@@ -709,21 +737,24 @@ static void judge(struct verifier *verifier)
 }
 
 /* Is the log the one whose first segment was opened, and was not replaced, as by a restore, while it was read? */
-static bool is_base_still_there(const struct verifier *verifier)
+static valori_code is_base_still_there(const struct verifier *verifier, bool *out, valori_error *error)
 {
 	const struct vl_reader_options reading = {.path = verifier->options->path,
 						  .archive = verifier->options->archive,
 						  .fd = -1,
 						  .ignore_head = true};
 	struct vl_reader *now;
-	bool is_same;
+	valori_code code;
 
-	if (reading.path == NULL || verifier->reader == NULL ||
-	    vl_reader_open(verifier->env, verifier->os, &reading, &now, NULL) != VALORI_OK)
-		return false;
-	is_same = memcmp(vl_reader_base(now)->log_id, vl_reader_base(verifier->reader)->log_id, VL_HASH_SIZE) == 0;
-	vl_reader_close(now);
-	return is_same;
+	*out = false;
+	if (reading.path == NULL || verifier->reader == NULL)
+		return VALORI_OK;
+	code = vl_reader_open(verifier->env, verifier->os, &reading, &now, error);
+	if (code == VALORI_OK) {
+		*out = memcmp(vl_reader_base(now)->log_id, vl_reader_base(verifier->reader)->log_id, VL_HASH_SIZE) == 0;
+		vl_reader_close(now);
+	}
+	return code == VALORI_IO || code == VALORI_NO_MEMORY ? code : VALORI_OK;
 }
 
 static valori_code verify_log(struct verifier *verifier, valori_error *error)
@@ -738,6 +769,7 @@ static valori_code verify_log(struct verifier *verifier, valori_error *error)
 					    .fault_path = verifier->report->fault_path,
 					    .ignore_head = true};
 	valori_error fault;
+	bool is_there;
 	valori_code code = vl_reader_open(verifier->env, verifier->os, &reading, &verifier->reader, &fault);
 
 	if (is_verdict_code(code)) {
@@ -775,15 +807,21 @@ static valori_code verify_log(struct verifier *verifier, valori_error *error)
 				       (unsigned long long)options->at.value);
 		return VALORI_OK;
 	}
-	if (code == VALORI_OTHER_LOG && is_base_still_there(verifier)) {
-		report_reader_fault(verifier, &fault);
-		add_sentence(verifier->report, "these are the files of two logs, put together");
-		return VALORI_OK;
+	if (code == VALORI_OTHER_LOG) {
+		valori_code looked = is_base_still_there(verifier, &is_there, error);
+
+		if (looked != VALORI_OK)
+			return looked;
+		if (is_there) {
+			code = report_reader_fault(verifier, &fault, error);
+			add_sentence(verifier->report, "these are the files of two logs, put together");
+			return code;
+		}
 	}
 	if (code == VALORI_MISMATCH)
 		report_rewritten(verifier, &fault);
 	else if (is_verdict_code(code))
-		report_reader_fault(verifier, &fault);
+		return report_reader_fault(verifier, &fault, error);
 	else if (error != NULL)
 		*error = fault;
 	return is_verdict_code(code) ? VALORI_OK : code;

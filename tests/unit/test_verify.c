@@ -5,7 +5,10 @@
 #include "check.h"
 #include "cpu.h"
 #include "engine.h"
+#include "faults.h"
+#include "host.h"
 #include "stores.h"
+#include "verify.h"
 
 static valori_verify_report verify(const char *path, const char *snapshot)
 {
@@ -205,6 +208,31 @@ static void forge(uint8_t *bytes, size_t size, uint64_t number, bool is_root_for
 	}
 }
 
+/* Whatever cannot be read: the verdict is the same, or there is none. */
+static void verify_with_faults(const char *path, uint32_t verdict, const char *promise)
+{
+	unsigned refused = 0, wrong = 0;
+
+	for (uint64_t at = 1;; at++) {
+		valori_verify_options options = VALORI_VERIFY_INIT;
+		valori_verify_report report = {.size = sizeof(report)};
+		struct faults faults;
+		valori_code code;
+
+		faults_init(&faults);
+		faults.fail_at = at;
+		options.path = path;
+		code = vl_verify(vl_host_env(), &faults.os, &options, &report, NULL);
+		wrong += faults.open != 0 || (code == VALORI_OK ? report.verdict != verdict : code != VALORI_IO);
+		if (wrong == 1)
+			printf("# call %" PRIu64 ": code %d, verdict %u: %s\n", at, code, report.verdict, report.sentence);
+		refused += code != VALORI_OK;
+		if (faults.calls < at)
+			break;
+	}
+	check(wrong == 0 && refused > 5, "%s, or what cannot be read is said to be so", promise);
+}
+
 static void test_unsound(void)
 {
 	struct model *model = model_new();
@@ -275,6 +303,7 @@ static void test_unsound(void)
 	stores_write(stores_path(other, "events.log"), bytes, size);
 	report = verify(other, NULL);
 	is_verdict(&report, VALORI_TAMPERED, "a commit that was taken out is tampering");
+	verify_with_faults(other, VALORI_TAMPERED, "a commit that was taken out is tampering");
 	free(bytes);
 	stores_remove(directory);
 	stores_remove(other);
