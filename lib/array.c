@@ -2,6 +2,7 @@
 #include "array.h"
 
 #include "buf.h"
+#include "bytes.h"
 
 /* A block that left the tree but can still be seen by a version. */
 struct retired {
@@ -298,6 +299,57 @@ void vl_array_map(struct vl_array *array, const uint8_t *base, uint64_t count)
 	array->count = count;
 }
 
+void vl_array_map_packed(struct vl_array *array, const uint8_t *base, uint64_t kept_count, const uint8_t *kept,
+			 uint64_t count)
+{
+	vl_array_map(array, base, count);
+	array->kept = kept;
+	array->kept_count = kept_count;
+}
+
+/* Without __builtin_popcountll, which some machines want a library for. */
+static unsigned count_bits(uint64_t bits)
+{
+	bits -= bits >> 1 & UINT64_C(0x5555555555555555);
+	bits = (bits & UINT64_C(0x3333333333333333)) + (bits >> 2 & UINT64_C(0x3333333333333333));
+	bits = (bits + (bits >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+	return (unsigned)(bits * UINT64_C(0x0101010101010101) >> 56);
+}
+
+const uint8_t *vl_array_unpack(const struct vl_array *array, uint64_t index, uint64_t *run)
+{
+	const uint8_t *group = array->kept + (index >> VL_KEPT_SHIFT) * VL_KEPT_SIZE;
+	uint64_t bits = vl_get64(group), place = 0, length = 1;
+	unsigned bit = (unsigned)index & ((1 << VL_KEPT_SHIFT) - 1);
+
+	if (bits >> bit & 1) {
+		place = 1 + vl_get64(group + 8) + count_bits(bits & ((UINT64_C(1) << bit) - 1));
+		if (place >= array->kept_count)
+			place = 0;
+	}
+	if (run != NULL && place > 0)
+		while (bit + length < 64 && bits >> (bit + length) & 1 && length < array->kept_count - place &&
+		       length < array->base_count - index)
+			length++;
+	if (run != NULL)
+		*run = length;
+	return array->base + place * array->elem_size;
+}
+
+/* The same of any mapped array, and at most *run of them. */
+static const uint8_t *mapped_run(const struct vl_array *array, uint64_t index, uint64_t *run)
+{
+	const uint8_t *at;
+	uint64_t length;
+
+	if (array->kept == NULL)
+		return array->base + index * array->elem_size;
+	at = vl_array_unpack(array, index, &length);
+	if (*run > length)
+		*run = length;
+	return at;
+}
+
 const uint8_t *vl_array_run(const struct vl_array *array, uint64_t index, uint64_t *run)
 {
 	const void *at = array->root;
@@ -311,13 +363,13 @@ const uint8_t *vl_array_run(const struct vl_array *array, uint64_t index, uint64
 	}
 	if (at == NULL && array->root == NULL) {
 		*run = array->count - index;
-		return array->base + index * array->elem_size;
+		return mapped_run(array, index, run);
 	}
 	shift = depth * VL_ARRAY_FANOUT_SHIFT + array->chunk_shift;
 	end = ((index >> shift) + 1) << shift;
 	*run = (end < array->count ? end : array->count) - index;
 	if (at == NULL)
-		return array->base + index * array->elem_size;
+		return mapped_run(array, index, run);
 	return (const uint8_t *)at + (index - (chunk << array->chunk_shift)) * array->elem_size;
 }
 
@@ -418,10 +470,14 @@ static void *chunk_new(const struct vl_array *array, uint64_t chunk)
 	uint64_t first = chunk << array->chunk_shift, count = (uint64_t)1 << array->chunk_shift;
 	uint8_t *at = block_alloc(array->pool, chunk_size(array));
 
-	if (at != NULL && first < array->base_count) {
-		if (count > array->base_count - first)
-			count = array->base_count - first;
-		memcpy(at, array->base + first * array->elem_size, (size_t)count * array->elem_size);
+	if (at != NULL && first < array->base_count && count > array->base_count - first)
+		count = array->base_count - first;
+	for (uint64_t done = 0, run; at != NULL && first + done < array->base_count && done < count; done += run) {
+		const uint8_t *from;
+
+		run = count - done;
+		from = mapped_run(array, first + done, &run);
+		memcpy(at + done * array->elem_size, from, (size_t)run * array->elem_size);
 	}
 	return at;
 }

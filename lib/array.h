@@ -11,7 +11,7 @@
  *  - Undoing. Between vl_pool_begin and vl_pool_commit the old bytes of each changed element are noted;
  *    vl_pool_abort puts them back and takes appended elements away.
  *  - Mapping. vl_array_map makes count elements at base (a mapped file, never written to) the start of the
- *    array in O(1).
+ *    array in O(1). vl_array_map_packed does so where elements that are all the same were left out.
  *
  * One writer at a time; readers of frozen copies need no lock. Element pointers are good until the next
  * change to the array.
@@ -37,6 +37,8 @@ struct vl_array {
 	uint64_t root_epoch; /* in which root became the writer's own */
 	const uint8_t *base; /* mapped elements */
 	uint64_t base_count;
+	const uint8_t *kept; /* of packed ones: which are there; NULL: all are */
+	uint64_t kept_count; /* elements at base then */
 	/* of the original only: set when it is first changed after a freeze or begin */
 	uint64_t turn, epoch;
 	uint64_t frozen;          /* elements that some frozen copy can see */
@@ -76,6 +78,16 @@ void vl_pool_abort(struct vl_pool *pool);
 void vl_array_init(struct vl_array *array, struct vl_pool *pool, uint32_t elem_size, uint32_t chunk_shift);
 void vl_array_free(struct vl_array *array); /* of the original, after all versions were released */
 void vl_array_map(struct vl_array *array, const uint8_t *base, uint64_t count); /* array is empty */
+/*
+ * The same for count elements of which only some are at base, behind one that stands for all others: kept_count with
+ * that one, at least 1. kept says which, VL_KEPT_SIZE bytes for each 64 elements: a bit of each u64, lowest first | how
+ * many are kept before these u64. Whatever it says, nothing but those kept_count elements is read.
+ */
+enum { VL_KEPT_SHIFT = 6, VL_KEPT_SIZE = 16 };
+void vl_array_map_packed(struct vl_array *array, const uint8_t *base, uint64_t kept_count, const uint8_t *kept,
+			 uint64_t count);
+/* A mapped element of a packed array, and how many follow it without a gap, itself included. */
+const uint8_t *vl_array_unpack(const struct vl_array *array, uint64_t index, uint64_t *run);
 
 /* Element index, which is below count: never NULL. */
 static inline const uint8_t *vl_array_get(const struct vl_array *array, uint64_t index)
@@ -88,6 +100,8 @@ static inline const uint8_t *vl_array_get(const struct vl_array *array, uint64_t
 
 		at = ((const struct vl_array_node *)at)->child[slot];
 	}
+	if (at == NULL && array->kept != NULL)
+		return vl_array_unpack(array, index, NULL);
 	if (at == NULL)
 		return array->base + index * array->elem_size;
 	return (const uint8_t *)at + (index - (chunk << array->chunk_shift)) * array->elem_size;

@@ -171,16 +171,44 @@ static bool update_leaves(struct vl_commitment *commitment, const struct vl_stat
 	return true;
 }
 
+/* What a packed array has as zeros is the leaf of a deleted record. */
+static void put_packed_leaf(const struct vl_kernels *kernels, const struct vl_array *leaves, uint64_t slot,
+			    uint8_t *out)
+{
+	uint8_t leaf[VL_LEAF_MAX];
+	size_t size;
+
+	memcpy(out, vl_array_get(leaves, slot), HASH);
+	if (!vl_is_zero(out, HASH))
+		return;
+	size = vl_deleted_leaf(slot, leaf);
+	vl_blake3(kernels, VL_HASH_RECORD, leaf, size, out);
+}
+
+void vl_commitment_record_leaf(const struct vl_commitment *commitment, uint64_t slot, uint8_t out[VL_HASH_SIZE])
+{
+	const struct vl_array *leaves = &commitment->trees[VL_RECORDS].level[0];
+
+	if (leaves->kept != NULL)
+		put_packed_leaf(commitment->env->kernels, leaves, slot, out);
+	else
+		memcpy(out, vl_array_get(leaves, slot), HASH);
+}
+
 /* The node above pair number at of level: its right child may be missing. */
 static void hash_pair(const struct vl_kernels *kernels, const struct vl_array *level, uint64_t at, uint8_t *out)
 {
 	const uint8_t *left = vl_array_get(level, 2 * at);
-	uint8_t pair[2 * HASH];
+	uint8_t pair[2 * HASH] = {0};
 
-	/* A chunk holds an even number of nodes, so pairs are one piece. */
-	if (2 * at + 1 == level->count) {
+	/* A chunk holds an even number of nodes, so pairs are one piece, unless they are packed. */
+	if (level->kept != NULL) {
+		put_packed_leaf(kernels, level, 2 * at, pair);
+		if (2 * at + 1 < level->count)
+			put_packed_leaf(kernels, level, 2 * at + 1, pair + HASH);
+		left = pair;
+	} else if (2 * at + 1 == level->count) {
 		memcpy(pair, left, HASH);
-		memset(pair + HASH, 0, HASH);
 		left = pair;
 	}
 	vl_blake3(kernels, VL_HASH_TREE, left, sizeof(pair), out);
@@ -193,7 +221,7 @@ static void hash_pairs(const struct vl_kernels *kernels, const struct vl_array *
 	const uint8_t *inputs[BATCH];
 	size_t last = count;
 
-	if (count > 0 && 2 * pairs[count - 1] + 1 == level->count) {
+	while (last > 0 && (level->kept != NULL || 2 * pairs[last - 1] + 1 == level->count)) {
 		last--;
 		hash_pair(kernels, level, pairs[last], out + last * HASH);
 	}
@@ -219,7 +247,7 @@ static bool update_range(const struct vl_kernels *kernels, const struct vl_array
 		if (at < above->count) {
 			to = vl_array_edit(above, at);
 		} else {
-			run = at < complete ? complete - at : 1;
+			run = at < complete ? complete - at : 1; /* new ones: none of them is packed */
 			if (run > children / 2 && children > 1)
 				run = children / 2;
 			to = vl_array_extend_raw(above, &run);

@@ -53,6 +53,11 @@ void vl_commitment_free(struct vl_commitment *commitment);
  */
 valori_code vl_commitment_update(struct vl_commitment *commitment, struct vl_state *state, uint8_t root[VL_HASH_SIZE],
 				 valori_error *error);
+/*
+ * A leaf of the records' tree. A packed snapshot leaves out those of deleted records, and where it was mapped they are
+ * zeros in level 0, as no leaf is: then it is made anew.
+ */
+void vl_commitment_record_leaf(const struct vl_commitment *commitment, uint64_t slot, uint8_t out[VL_HASH_SIZE]);
 /* The root of a list as of the last update: zeros for an empty list. */
 void vl_commitment_list_root(const struct vl_commitment *commitment, enum vl_list list, uint8_t out[VL_HASH_SIZE]);
 /*

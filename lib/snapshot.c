@@ -200,14 +200,14 @@ void vl_snapshot_head_describe(const struct vl_snapshot_head *head, const struct
 {
 	const struct vl_position *position = &head->position;
 
-	*out = (valori_snapshot_info){.size = sizeof(*out), .version = VALORI_SNAPSHOT_FORMAT};
+	*out = (valori_snapshot_info){.size = sizeof(*out), .version = head->version};
 	out->dim = position->dim;
 	out->section_count = head->part_count;
 	out->height = position->height;
 	out->commits = position->frontier.size;
 	out->time_ms = position->time_ms;
 	out->file_size = head->file_size;
-	out->record_slots = head->parts[vl_part_of(VL_SECTION_RECORDS)].count;
+	out->record_slots = head->slots;
 	out->record_live = head->totals.record_live;
 	out->node_live = head->totals.node_live;
 	out->edge_live = head->totals.edge_live;
@@ -227,9 +227,30 @@ static void map_part(const struct vl_snapshot *snapshot, unsigned at, struct vl_
 		vl_array_map(array, snapshot->data + part->offset, part->count);
 }
 
+static const uint8_t *kept_map(const struct vl_snapshot *snapshot)
+{
+	return snapshot->data + snapshot->head.parts[VL_PART_KEPT].offset;
+}
+
+/* The sections that were packed, after they were attached as if they were not. */
+static void map_packed(const struct vl_snapshot *snapshot, struct vl_records *records)
+{
+	struct vl_array *const arrays[] = {&records->records, &records->places, &records->digests, &records->vectors};
+
+	for (unsigned at = 0; at < 4; at++) {
+		const struct vl_part *part = &snapshot->head.parts[at];
+
+		if (arrays[at] == &records->vectors && !records->has_vectors)
+			continue;
+		vl_array_map_packed(arrays[at], snapshot->data + part->offset, part->count, kept_map(snapshot),
+				    snapshot->head.slots);
+	}
+}
+
 static void map_tree(const struct vl_snapshot *snapshot, unsigned list, uint64_t slots, struct vl_tree *tree)
 {
-	const uint8_t *base = snapshot->data + snapshot->head.parts[VL_PART_TREES + list].offset;
+	const struct vl_snapshot_head *head = &snapshot->head;
+	const uint8_t *base = snapshot->data + head->parts[VL_PART_TREES + list].offset;
 	uint64_t count = slots;
 
 	/* The sizes of the levels add up to the section's: looked at when the header was read. */
@@ -237,8 +258,13 @@ static void map_tree(const struct vl_snapshot *snapshot, unsigned list, uint64_t
 		vl_array_free(&tree->level[level]); /* even the empty state has a collection */
 		if (count == 0)
 			continue;
-		vl_array_map(&tree->level[level], base, count);
-		base += count * VL_HASH_SIZE;
+		if (level == 0 && list == VL_RECORDS && vl_is_packed(head)) {
+			vl_array_map_packed(&tree->level[level], base, head->parts[0].count, kept_map(snapshot), count);
+			base += head->parts[0].count * VL_HASH_SIZE;
+		} else {
+			vl_array_map(&tree->level[level], base, count);
+			base += count * VL_HASH_SIZE;
+		}
 		count = count == 1 ? 0 : (count + 1) / 2;
 	}
 }
@@ -258,13 +284,16 @@ valori_code vl_snapshot_attach(const struct vl_snapshot *snapshot, struct vl_sta
 			       (unsigned)head->position.dim, (unsigned)state->dim);
 	for (unsigned section = 1; section < VL_SECTIONS_END; section++) {
 		base[section] = snapshot->data + head->parts[section - 1].offset;
-		counts[section] = head->parts[section - 1].count;
+		counts[section] = vl_is_packed(head) && section <= VL_SECTION_VECTORS ? head->slots
+										      : head->parts[section - 1].count;
 	}
 	code = vl_state_attach(state, base, counts, &head->totals, error);
 	if (code != VALORI_OK) {
 		vl_fail_in(error, code, snapshot->path);
 		return code;
 	}
+	if (vl_is_packed(head))
+		map_packed(snapshot, &state->records);
 	for (unsigned list = 0; list < VL_LISTS; list++)
 		map_tree(snapshot, list, vl_state_slots(state, list), &commitment->trees[list]);
 	map_part(snapshot, VL_PART_REQUESTS, &requests->entries);
@@ -281,7 +310,7 @@ valori_code vl_snapshot_attach(const struct vl_snapshot *snapshot, struct vl_sta
 /* The first of the parts of an index; NULL: there is none. */
 static const struct vl_part *find_index(const struct vl_snapshot_head *head)
 {
-	for (unsigned at = VL_PARTS; at < head->part_count; at++)
+	for (unsigned at = vl_own_parts(head); at < head->part_count; at++)
 		if (head->parts[at].kind >= VL_KIND_INDEX && head->parts[at].kind < VL_KIND_INDEX + VL_INDEX_PARTS)
 			return &head->parts[at];
 	return NULL;

@@ -28,7 +28,8 @@ enum { /* offsets in the header */
        AT_FILE_SIZE = 200,
        AT_CONFIG = 208,
        AT_COUNTS = 336,
-       AT_COUNTS_END = 408,
+       AT_SLOTS = 408, /* of a packed snapshot */
+       AT_COUNTS_END = 416,
        AT_FRONTIER = 512,
        AT_FRONTIER_END = 2560,
        AT_TABLE_DIGEST = 4060,
@@ -41,7 +42,7 @@ _Static_assert(AT_CONFIG + 8 * (int)VL_PARAMETERS == (int)AT_COUNTS, "the counts
 _Static_assert(AT_FRONTIER + 64 * 32 == (int)AT_FRONTIER_END, "64 roots of subtrees");
 _Static_assert(AT_TABLE + (int)ENTRY_SIZE * (int)VL_PARTS_MAX == (int)VL_SNAPSHOT_HEADER,
 	       "the table ends the header");
-_Static_assert((int)VL_PARTS + (int)VL_INDEX_PARTS <= (int)VL_PARTS_MAX, "the table has room");
+_Static_assert((int)VL_PARTS + 1 + (int)VL_INDEX_PARTS <= (int)VL_PARTS_MAX, "the table has room");
 
 static const char *const tree_names[VL_LISTS] = {"tree of records", "tree of nodes", "tree of edges",
 						 "tree of meta", "tree of collections"};
@@ -54,6 +55,8 @@ const char *vl_part_name(uint32_t kind)
 		return tree_names[kind - VL_KIND_TREES];
 	if (kind == VL_KIND_REQUESTS)
 		return "requests";
+	if (kind == VL_KIND_KEPT)
+		return "records that are kept";
 	if (kind >= VL_KIND_INDEX && kind < VL_KIND_INDEX + VL_INDEX_PARTS)
 		return vl_index_part_name((enum vl_index_part)(kind - VL_KIND_INDEX));
 	return kind == VL_KIND_REQUEST_BUCKETS ? "request buckets" : "unknown section";
@@ -91,6 +94,8 @@ static uint32_t part_elem_size(unsigned part, uint32_t dim)
 		return state_sizes[part + 1] != 0 ? state_sizes[part + 1] : 4 * dim;
 	if (part < VL_PART_REQUESTS)
 		return VL_HASH_SIZE;
+	if (part == VL_PART_KEPT)
+		return VL_KEPT_SIZE;
 	return part == VL_PART_REQUESTS ? VL_REQUEST_ENTRY_SIZE : VL_REQUEST_BUCKET_SIZE;
 }
 
@@ -108,6 +113,20 @@ uint64_t vl_snapshot_tree_size(uint64_t slots)
 		size += count;
 	}
 	return size;
+}
+
+static uint64_t kept_groups(uint64_t slots)
+{
+	return (slots >> VL_KEPT_SHIFT) + ((slots & ((1 << VL_KEPT_SHIFT) - 1)) != 0);
+}
+
+void vl_snapshot_pack(struct vl_snapshot_head *head, uint64_t kept)
+{
+	head->version = VL_SNAPSHOT_PACKED;
+	for (unsigned section = VL_SECTION_RECORDS; section <= VL_SECTION_VECTORS; section++)
+		head->parts[section - 1].count = kept + 1;
+	head->parts[VL_PART_TREES + VL_RECORDS].count = vl_snapshot_tree_size(head->slots) - head->slots + kept + 1;
+	head->parts[VL_PART_KEPT].count = kept_groups(head->slots);
 }
 
 uint64_t vl_snapshot_claimed_size(const uint8_t data[VL_SNAPSHOT_HEADER])
@@ -163,11 +182,11 @@ valori_code vl_snapshot_plan(struct vl_snapshot_head *head, const struct vl_inde
 {
 	uint64_t offset = VL_SNAPSHOT_HEADER;
 
-	for (unsigned at = 0; at < VL_PARTS; at++) {
+	head->part_count = vl_own_parts(head);
+	for (unsigned at = 0; at < head->part_count; at++) {
 		head->parts[at].kind = part_kind(at);
 		head->parts[at].elem_size = part_elem_size(at, head->position.dim);
 	}
-	head->part_count = VL_PARTS;
 	if (index != NULL)
 		plan_index(head, index);
 	for (unsigned at = 0; at < head->part_count; at++) {
@@ -210,6 +229,7 @@ static void encode_counts(const struct vl_snapshot_head *head, uint8_t *out)
 	vl_put64(out + 48, totals->collection_live);
 	vl_put64(out + 56, head->requests);
 	vl_put64(out + 64, totals->record_keys);
+	vl_put64(out + 72, vl_is_packed(head) ? head->slots : 0);
 }
 
 static void decode_counts(const uint8_t *data, struct vl_snapshot_head *head)
@@ -225,6 +245,7 @@ static void decode_counts(const uint8_t *data, struct vl_snapshot_head *head)
 	totals->collection_live = vl_get64(data + 48);
 	head->requests = vl_get64(data + 56);
 	totals->record_keys = vl_get64(data + 64);
+	head->slots = vl_get64(data + 72);
 }
 
 static void encode_position(const struct vl_position *position, uint8_t *out)
@@ -264,7 +285,7 @@ void vl_snapshot_head_encode(const struct vl_snapshot_head *head, const struct v
 {
 	memset(out, 0, VL_SNAPSHOT_HEADER);
 	memcpy(out, magic, sizeof(magic));
-	vl_put32(out + AT_VERSION, VALORI_SNAPSHOT_FORMAT);
+	vl_put32(out + AT_VERSION, head->version);
 	vl_put32(out + AT_ARITHMETIC, 1);
 	vl_put32(out + AT_STATE_HASH, 1);
 	vl_put32(out + AT_TREE_HASH, 1);
@@ -292,7 +313,7 @@ static const char *header_fault(const uint8_t *data, uint64_t file_size, const s
 	if (position->dim == 0 || position->dim > VALORI_DIM_MAX)
 		return "dimension is out of range";
 	*at = AT_PART_COUNT;
-	if (head->part_count > VL_PARTS_MAX || head->part_count < VL_PARTS)
+	if (head->part_count > VL_PARTS_MAX || head->part_count < vl_own_parts(head))
 		return "wrong number of sections";
 	*at = AT_HEIGHT;
 	if (position->frontier.size > position->height)
@@ -307,6 +328,9 @@ static const char *header_fault(const uint8_t *data, uint64_t file_size, const s
 	for (unsigned parameter = 0; parameter < VL_PARAMETERS; parameter++)
 		if (unset >> parameter & 1 && head->totals.config[parameter] != 0)
 			return "value of a parameter that is not set";
+	*at = AT_SLOTS;
+	if (vl_is_packed(head) ? head->slots == 0 || head->slots > VL_SLOTS_MAX : head->slots != 0)
+		return "number of record slots is out of range";
 	*at = AT_COUNTS_END;
 	if (!vl_is_zero(data + AT_COUNTS_END, AT_FRONTIER - AT_COUNTS_END))
 		return "unused bytes are not zero";
@@ -318,6 +342,23 @@ static const char *header_fault(const uint8_t *data, uint64_t file_size, const s
 	return NULL;
 }
 
+/* Of a packed snapshot all counts of records follow from one of them, and the slots. */
+static bool packed_fault(const struct vl_snapshot_head *head)
+{
+	const struct vl_part *parts = head->parts;
+	uint64_t count = parts[vl_part_of(VL_SECTION_RECORDS)].count;
+
+	if (!vl_is_packed(head))
+		return false;
+	if (count == 0 || count > head->slots || parts[VL_PART_KEPT].count != kept_groups(head->slots))
+		return true;
+	for (unsigned section = VL_SECTION_PLACES; section <= VL_SECTION_VECTORS; section++)
+		if (parts[section - 1].count != count)
+			return true;
+	return parts[VL_PART_TREES + VL_RECORDS].count !=
+	       vl_snapshot_tree_size(head->slots) - head->slots + count;
+}
+
 /* Counts that follow from others. Those of the state are looked at when it is attached. */
 static const char *count_fault(const struct vl_snapshot_head *head)
 {
@@ -327,10 +368,12 @@ static const char *count_fault(const struct vl_snapshot_head *head)
 	const struct vl_part *parts = head->parts;
 	uint64_t window = head->requests < VL_REQUEST_WINDOW ? head->requests : VL_REQUEST_WINDOW;
 
-	for (unsigned list = 0; list < VL_LISTS; list++)
+	for (unsigned list = vl_is_packed(head); list < VL_LISTS; list++)
 		if (vl_snapshot_tree_size(parts[vl_part_of(lists[list])].count) !=
 		    parts[VL_PART_TREES + list].count)
 			return "a tree does not fit its list";
+	if (packed_fault(head))
+		return "the counts of records that are kept do not agree";
 	if (parts[VL_PART_REQUESTS].count != window || parts[VL_PART_REQUEST_BUCKETS].count != window ||
 	    head->requests > head->position.height)
 		return "the request window has a wrong size";
@@ -341,6 +384,7 @@ static valori_code decode_table(const uint8_t *data, const char *name, struct vl
 				valori_error *error)
 {
 	uint64_t offset = VL_SNAPSHOT_HEADER, size, kind = 0;
+	unsigned own = vl_own_parts(head);
 
 	for (unsigned at = 0; at < head->part_count; at++) {
 		const uint8_t *entry = data + AT_TABLE + (size_t)at * ENTRY_SIZE;
@@ -356,14 +400,14 @@ static valori_code decode_table(const uint8_t *data, const char *name, struct vl
 		if (part->kind <= kind)
 			return vl_snapshot_damaged(name, place, "sections are out of order", error);
 		kind = part->kind;
-		if (at >= VL_PARTS ? kind < VL_KIND_DERIVED : kind != part_kind(at)) {
+		if (at >= own ? kind < VL_KIND_DERIVED : kind != part_kind(at)) {
 			if (kind >= VL_KIND_DERIVED)
 				return vl_snapshot_damaged(name, place, "a section is missing", error);
 			return vl_fail(error, VALORI_NEWER,
 				       "%s: section kind %llu is newer than this version", name,
 				       (unsigned long long)kind);
 		}
-		if (at < VL_PARTS && part->elem_size != part_elem_size(at, head->position.dim))
+		if (at < own && part->elem_size != part_elem_size(at, head->position.dim))
 			return vl_snapshot_damaged(name, place + 4, "element size is wrong", error);
 		if (part->elem_size == 0 || !part_size(part->count, part->elem_size, &size) ||
 		    size != part->size)
@@ -398,7 +442,8 @@ valori_code vl_snapshot_head_decode(const uint8_t data[VL_SNAPSHOT_HEADER], uint
 	if (vl_get32(data + AT_VERSION) > VALORI_SNAPSHOT_FORMAT)
 		return vl_fail(error, VALORI_NEWER, "%s: snapshot format %u, this library reads %u", name,
 			       (unsigned)vl_get32(data + AT_VERSION), (unsigned)VALORI_SNAPSHOT_FORMAT);
-	if (vl_get32(data + AT_VERSION) != VALORI_SNAPSHOT_FORMAT)
+	out->version = vl_get32(data + AT_VERSION);
+	if (out->version < VL_SNAPSHOT_PLAIN)
 		return vl_snapshot_damaged(name, AT_VERSION, "no such version", error);
 	if (vl_get32(data + AT_ARITHMETIC) != 1 || vl_get32(data + AT_STATE_HASH) != 1 ||
 	    vl_get32(data + AT_TREE_HASH) != 1)
@@ -425,6 +470,8 @@ valori_code vl_snapshot_head_decode(const uint8_t data[VL_SNAPSHOT_HEADER], uint
 	code = decode_table(data, name, out, error);
 	if (code != VALORI_OK)
 		return code;
+	if (!vl_is_packed(out))
+		out->slots = out->parts[vl_part_of(VL_SECTION_RECORDS)].count;
 	fault = count_fault(out);
 	return fault == NULL ? VALORI_OK : vl_snapshot_damaged(name, AT_COUNTS, fault, error);
 }

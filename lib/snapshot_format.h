@@ -5,6 +5,11 @@
  * snapshot.h says what lies where. Every section of this version is always there, in ascending order of its
  * kind, each at the first multiple of 4096 behind the one before; the file ends at such a multiple. So
  * nothing in the table is free: offsets follow from the counts.
+ *
+ * Version 2 is packed: of records that are deleted and that no node names, sections 1 to 4 and the leaves of the
+ * records' tree hold nothing; one element more, the first, stands for them all. A section more says which are kept
+ * (array.h), and the header how many record slots there are. It is written when it leaves out VL_PACK_MIN records and
+ * an eighth of all.
  */
 #ifndef VL_SNAPSHOT_FORMAT_H
 #define VL_SNAPSHOT_FORMAT_H
@@ -16,6 +21,7 @@ enum {
 	VL_KIND_TREES = 32, /* + list: all levels of its tree, leaves first, without gaps */
 	VL_KIND_REQUESTS = 40,
 	VL_KIND_REQUEST_BUCKETS = 41,
+	VL_KIND_KEPT = 42, /* of version 2 */
 	VL_KIND_DERIVED = 0x8000, /* from here on they may be skipped */
 	VL_KIND_INDEX = 0x8000    /* + part */
 };
@@ -25,8 +31,11 @@ enum {
 	VL_PART_TREES = VL_SECTIONS_END - 1,
 	VL_PART_REQUESTS = VL_PART_TREES + VL_LISTS,
 	VL_PART_REQUEST_BUCKETS,
-	VL_PARTS
+	VL_PARTS,
+	VL_PART_KEPT = VL_PARTS /* of version 2 */
 };
+enum { VL_SNAPSHOT_PLAIN = 1, VL_SNAPSHOT_PACKED = 2 };
+#define VL_PACK_MIN 1024
 
 struct vl_part {
 	uint32_t kind, elem_size;
@@ -35,6 +44,8 @@ struct vl_part {
 };
 
 struct vl_snapshot_head {
+	uint32_t version;
+	uint64_t slots; /* of records */
 	struct vl_position position;
 	struct vl_totals totals;
 	uint64_t requests; /* in the log so far */
@@ -53,6 +64,17 @@ struct vl_snapshot {
 	struct vl_snapshot_head head;
 };
 
+static inline bool vl_is_packed(const struct vl_snapshot_head *head)
+{
+	return head->version == VL_SNAPSHOT_PACKED;
+}
+
+/* Parts that are there whether there is an index or not. */
+static inline unsigned vl_own_parts(const struct vl_snapshot_head *head)
+{
+	return vl_is_packed(head) ? VL_PARTS + 1 : VL_PARTS;
+}
+
 static inline unsigned vl_part_of(enum vl_section section)
 {
 	return (unsigned)section - 1;
@@ -62,6 +84,8 @@ const char *vl_part_name(uint32_t kind);
 uint64_t vl_snapshot_align(uint64_t offset);
 /* Hashes in all levels of the tree over so many slots. */
 uint64_t vl_snapshot_tree_size(uint64_t slots);
+/* The counts of a packed snapshot, of whose slots so many are kept. */
+void vl_snapshot_pack(struct vl_snapshot_head *head, uint64_t kept);
 
 /*
  * Puts offsets, kinds, element sizes, sizes and the file's size in place, from the counts; those of an index

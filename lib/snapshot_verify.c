@@ -42,6 +42,8 @@ static valori_code fault(const struct checked *checked, enum vl_section section,
 
 	vl_format(sentence, sizeof(sentence), "%s: slot %llu: %s", vl_part_name(part->kind),
 		  (unsigned long long)slot, fact);
+	if (vl_is_packed(&checked->snapshot->head) && section <= VL_SECTION_VECTORS)
+		slot = 0; /* it is somewhere in this section */
 	return vl_snapshot_damaged(checked->snapshot->path, part->offset + slot * part->elem_size, sentence,
 				   checked->error);
 }
@@ -81,6 +83,27 @@ static valori_code check_level(const struct checked *checked, const uint8_t *chi
 	return VALORI_OK;
 }
 
+/* The same for the leaves of a packed snapshot. */
+static valori_code check_packed_leaves(const struct checked *checked, uint64_t count, const uint8_t *parents)
+{
+	const struct vl_kernels *kernels = checked->snapshot->env->kernels;
+
+	for (uint64_t first = 0; first < count; first += 2) {
+		uint8_t pair[2 * VL_HASH_SIZE] = {0}, hash[VL_HASH_SIZE];
+
+		vl_commitment_record_leaf(&checked->commitment, first, pair);
+		if (first + 1 < count)
+			vl_commitment_record_leaf(&checked->commitment, first + 1, pair + VL_HASH_SIZE);
+		vl_blake3(kernels, VL_HASH_TREE, pair, sizeof(pair), hash);
+		parents += first > 0 ? VL_HASH_SIZE : 0;
+		if (memcmp(hash, parents, VL_HASH_SIZE) != 0)
+			return vl_snapshot_damaged(checked->snapshot->path,
+						   (uint64_t)(parents - checked->snapshot->data),
+						   "a tree does not follow from its leaves", checked->error);
+	}
+	return VALORI_OK;
+}
+
 static valori_code check_trees(const struct checked *checked)
 {
 	valori_code code = VALORI_OK;
@@ -90,6 +113,11 @@ static valori_code check_trees(const struct checked *checked)
 			checked->snapshot->data + checked->snapshot->head.parts[VL_PART_TREES + list].offset;
 		uint64_t count = vl_state_slots(&checked->state, (enum vl_list)list);
 
+		if (list == VL_RECORDS && vl_is_packed(&checked->snapshot->head) && count > 1) {
+			at += checked->snapshot->head.parts[vl_part_of(VL_SECTION_RECORDS)].count * VL_HASH_SIZE;
+			code = check_packed_leaves(checked, count, at);
+			count = (count + 1) / 2;
+		}
 		for (; count > 1 && code == VALORI_OK; count = (count + 1) / 2) {
 			code = check_level(checked, at, count, at + count * VL_HASH_SIZE);
 			at += count * VL_HASH_SIZE;

@@ -185,8 +185,51 @@ static void put_index(struct output *output, const struct vl_index *index)
 
 	vl_index_bytes(index, head, parts);
 	for (unsigned at = 0; at < VL_INDEX_PARTS; at++) {
-		advance(output, VL_PARTS + at);
+		advance(output, vl_own_parts(output->head) + at);
 		put(output, parts[at].data, (size_t)parts[at].count * parts[at].elem_size);
+	}
+}
+
+/* Leaves of records: those of a packed snapshot, and those that were packed in the one that the state began with. */
+static void put_record_leaves(struct output *output, const struct source *source)
+{
+	const struct vl_array *leaves = &source->commitment->trees[VL_RECORDS].level[0];
+	bool is_packed = vl_is_packed(output->head);
+	uint8_t leaf[VL_HASH_SIZE] = {0};
+
+	if (!is_packed && leaves->kept == NULL) {
+		put_array(output, leaves);
+		return;
+	}
+	if (is_packed)
+		put(output, leaf, sizeof(leaf));
+	for (uint64_t slot = 0; slot < leaves->count && output->code == VALORI_OK; slot++) {
+		if (is_packed && !vl_state_is_kept(source->state, slot))
+			continue;
+		vl_commitment_record_leaf(source->commitment, slot, leaf);
+		put(output, leaf, sizeof(leaf));
+	}
+}
+
+static void put_kept(struct output *output, const struct vl_state *state)
+{
+	uint64_t slots = vl_state_slots(state, VL_RECORDS), before = 0, bits = 0, found = 0;
+	uint8_t group[VL_KEPT_SIZE];
+
+	for (uint64_t slot = 0; slot < slots && output->code == VALORI_OK; slot++) {
+		unsigned bit = (unsigned)slot & ((1 << VL_KEPT_SHIFT) - 1);
+
+		if (vl_state_is_kept(state, slot)) {
+			bits |= UINT64_C(1) << bit;
+			found++;
+		}
+		if (bit != (1 << VL_KEPT_SHIFT) - 1 && slot != slots - 1)
+			continue;
+		vl_put64(group, bits);
+		vl_put64(group + 8, before);
+		put(output, group, sizeof(group));
+		bits = 0;
+		before = found;
 	}
 }
 
@@ -202,19 +245,28 @@ static void put_parts(struct output *output, const struct source *source)
 	output->part = 0;
 	part_begin(output);
 	vl_canon_init(&canon, source->state);
+	canon.is_packed = vl_is_packed(output->head);
 	while (output->code == VALORI_OK && vl_canon_next(&canon, &section, &data, &size)) {
 		advance(output, vl_part_of(section));
 		put(output, data, size);
 	}
 	for (unsigned list = 0; list < VL_LISTS; list++) {
+		unsigned levels = vl_tree_levels(&source->commitment->trees[list]);
+
 		advance(output, VL_PART_TREES + list);
-		for (unsigned level = 0; level < vl_tree_levels(&source->commitment->trees[list]); level++)
+		if (list == VL_RECORDS && levels > 0)
+			put_record_leaves(output, source);
+		for (unsigned level = list == VL_RECORDS; level < levels; level++)
 			put_array(output, &source->commitment->trees[list].level[level]);
 	}
 	advance(output, VL_PART_REQUESTS);
 	put_array(output, &source->requests->entries);
 	advance(output, VL_PART_REQUEST_BUCKETS);
 	put_array(output, &source->requests->buckets);
+	if (vl_is_packed(output->head)) {
+		advance(output, VL_PART_KEPT);
+		put_kept(output, source->state);
+	}
 	if (source->index != NULL)
 		put_index(output, source->index);
 	advance(output, output->head->part_count);
@@ -230,15 +282,31 @@ static void put_header(struct output *output)
 	deliver(output, header, sizeof(header));
 }
 
-/* All counts, and with them all offsets. */
-static valori_code plan(const struct source *source, const struct vl_position *position, struct vl_snapshot_head *head,
-			valori_error *error)
+/* Is it worth to leave out what is deleted? Then *kept is what stays. */
+static bool is_worth_packing(const struct vl_state *state, uint64_t *kept)
+{
+	uint64_t slots = vl_state_slots(state, VL_RECORDS), least = slots / 8 > VL_PACK_MIN ? slots / 8 : VL_PACK_MIN;
+
+	if (state->totals.record_deleted < least)
+		return false;
+	*kept = 0;
+	for (uint64_t slot = 0; slot < slots; slot++)
+		*kept += vl_state_is_kept(state, slot);
+	return slots - *kept >= least;
+}
+
+/* All counts, and with them all offsets, of a file of this version or an older one. */
+static valori_code plan(const struct source *source, const struct vl_position *position, uint32_t version,
+			struct vl_snapshot_head *head, valori_error *error)
 {
 	const struct vl_state *state = source->state;
+	uint64_t kept;
 
 	if (state->flags & VL_STATE_NO_VECTORS)
 		return vl_fail(error, VALORI_UNKNOWABLE, "snapshot: the store was opened without its vectors");
 	memset(head, 0, sizeof(*head));
+	head->version = VL_SNAPSHOT_PLAIN;
+	head->slots = vl_state_slots(state, VL_RECORDS);
 	head->position = *position;
 	head->totals = state->totals;
 	head->requests = source->requests->total;
@@ -250,6 +318,8 @@ static valori_code plan(const struct source *source, const struct vl_position *p
 			vl_snapshot_tree_size(vl_state_slots(state, (enum vl_list)list));
 	head->parts[VL_PART_REQUESTS].count = source->requests->entries.count;
 	head->parts[VL_PART_REQUEST_BUCKETS].count = source->requests->buckets.count;
+	if (version >= VL_SNAPSHOT_PACKED && is_worth_packing(state, &kept))
+		vl_snapshot_pack(head, kept);
 	return vl_snapshot_plan(head, source->index, error);
 }
 
@@ -298,13 +368,14 @@ valori_code vl_snapshot_compare(const struct vl_snapshot *snapshot, const struct
 	const struct source source = {state, commitment, requests, index};
 	struct vl_snapshot_head *head = vl_alloc(snapshot->env, sizeof(*head));
 	/* Sections that a later version derives from the others come behind them. */
-	bool has_more = snapshot->head.part_count > VL_PARTS + (index != NULL ? VL_INDEX_PARTS : 0);
+	unsigned known = vl_own_parts(&snapshot->head) + (index != NULL ? VL_INDEX_PARTS : 0);
+	bool has_more = snapshot->head.part_count > known;
 	struct output output;
 	valori_code code;
 
 	if (head == NULL)
 		return vl_fail(error, VALORI_NO_MEMORY, "%s: out of memory", snapshot->path);
-	code = plan(&source, &snapshot->head.position, head, error);
+	code = plan(&source, &snapshot->head.position, snapshot->head.version, head, error);
 	if (code == VALORI_OK && !has_more && head->file_size != snapshot->head.file_size)
 		code = vl_snapshot_damaged(snapshot->path, 0, "not in canonical layout", error);
 	if (code == VALORI_OK)
@@ -545,7 +616,7 @@ valori_code vl_snapshot_write(const struct vl_env *env, const struct vl_os *os, 
 
 	if (head == NULL)
 		return vl_fail(error, VALORI_NO_MEMORY, "snapshot: out of memory");
-	code = plan(&source, position, head, error);
+	code = plan(&source, position, VALORI_SNAPSHOT_FORMAT, head, error);
 	if (code == VALORI_OK && path != NULL)
 		code = write_path(env, os, &source, head, path, error);
 	else if (code == VALORI_OK)
@@ -565,7 +636,7 @@ valori_code vl_snapshot_foresee(const struct vl_env *env, const struct vl_positi
 
 	if (head == NULL)
 		return vl_fail(error, VALORI_NO_MEMORY, "snapshot: out of memory");
-	code = plan(&source, position, head, error);
+	code = plan(&source, position, VALORI_SNAPSHOT_FORMAT, head, error);
 	if (code == VALORI_OK)
 		vl_snapshot_head_describe(head, env->kernels, out);
 	vl_release(env, head, sizeof(*head));

@@ -709,6 +709,14 @@ static size_t record_leaf(const struct vl_state *state, uint64_t slot, uint8_t *
 	return 24 + VL_DIGEST_SIZE;
 }
 
+size_t vl_deleted_leaf(uint64_t id, uint8_t out[VL_LEAF_MAX])
+{
+	memset(out, 0, VL_LEAF_MAX);
+	vl_put64(out, id);
+	out[18] = VALORI_DELETED;
+	return 24 + VL_DIGEST_SIZE;
+}
+
 static uint64_t named_record(const uint8_t *node)
 {
 	uint32_t link = vl_get32(node + VL_NODE_RECORD);
@@ -1153,12 +1161,62 @@ static void move_places(struct vl_canon *canon, uint64_t index, uint8_t *element
 	}
 }
 
+bool vl_state_is_kept(const struct vl_state *state, uint64_t id)
+{
+	const uint8_t *record = vl_array_get(&state->records.records, id);
+
+	return record[VL_RECORD_STATUS] != VALORI_DELETED ||
+	       vl_get32(vl_array_get(&state->records.places, id) + VL_PLACE_FIRST_NODE) != 0;
+}
+
+static bool is_left_out(const struct vl_canon *canon, uint64_t index)
+{
+	return canon->is_packed && canon->section <= VL_SECTION_VECTORS && !vl_state_is_kept(canon->state, index);
+}
+
+/* The element that stands for deleted records, as much of it as a piece holds. */
+static size_t blank_piece(struct vl_canon *canon, const struct vl_array *array)
+{
+	size_t size = array->elem_size - canon->blank;
+
+	if (!canon->is_packed || canon->section > VL_SECTION_VECTORS)
+		return 0;
+	if (size > sizeof(canon->piece))
+		size = sizeof(canon->piece);
+	memset(canon->piece, 0, size);
+	if (canon->section == VL_SECTION_RECORDS && size > 0)
+		canon->piece[VL_RECORD_STATUS] = VALORI_DELETED;
+	canon->blank += (uint32_t)size;
+	return size;
+}
+
+/* Elements as they lie, as many as are behind each other and not left out. */
+static uint64_t plain_run(struct vl_canon *canon, const struct vl_array *array, const uint8_t **data)
+{
+	uint64_t run = 0, length;
+
+	while (canon->index < array->count && is_left_out(canon, canon->index))
+		canon->index++;
+	if (canon->index == array->count)
+		return 0;
+	*data = vl_array_run(array, canon->index, &run);
+	if (canon->is_packed && canon->section <= VL_SECTION_VECTORS) {
+		for (length = 1; length < run && vl_state_is_kept(canon->state, canon->index + length); length++)
+			;
+		run = length;
+	}
+	canon->index += run;
+	return run;
+}
+
 /* As many elements as fit into a piece. */
 static size_t moved_piece(struct vl_canon *canon, const struct vl_array *array)
 {
 	size_t size = 0;
 
 	for (; canon->index < array->count && size + array->elem_size <= sizeof(canon->piece); canon->index++) {
+		if (is_left_out(canon, canon->index))
+			continue;
 		memcpy(canon->piece + size, vl_array_get(array, canon->index), array->elem_size);
 		move_places(canon, canon->index, canon->piece + size);
 		size += array->elem_size;
@@ -1206,6 +1264,7 @@ static bool start_section(struct vl_canon *canon, uint32_t section)
 {
 	canon->section = section;
 	canon->index = 0;
+	canon->blank = 0;
 	if (section != VL_SECTION_HEAP)
 		return section < VL_SECTIONS_END;
 	canon->heap_size = 0;
@@ -1218,10 +1277,12 @@ bool vl_canon_next(struct vl_canon *canon, enum vl_section *section, const uint8
 {
 	while (canon->section < VL_SECTIONS_END) {
 		const struct vl_array *array = vl_state_section(canon->state, (enum vl_section)canon->section);
-		uint64_t run = 0;
 
 		*section = (enum vl_section)canon->section;
 		*data = canon->piece;
+		*size = blank_piece(canon, array);
+		if (*size > 0)
+			return true;
 		switch (*section) {
 		case VL_SECTION_PLACES:
 		case VL_SECTION_META:
@@ -1240,10 +1301,7 @@ bool vl_canon_next(struct vl_canon *canon, enum vl_section *section, const uint8
 		case VL_SECTION_META_BUCKETS:
 		case VL_SECTION_COLLECTION_BUCKETS:
 		case VL_SECTIONS_END:
-			if (canon->index < array->count)
-				*data = vl_array_run(array, canon->index, &run);
-			*size = (size_t)run * array->elem_size;
-			canon->index += run;
+			*size = (size_t)plain_run(canon, array, data) * array->elem_size;
 			break;
 		}
 		if (*size > 0)

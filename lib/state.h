@@ -122,6 +122,9 @@ size_t vl_state_leaf(const struct vl_state *state, enum vl_list list, uint64_t s
  *   collection (H_collection, 48)    id u64 | live u8 | 0 x 7 | K        (the name stays after a drop)
  */
 
+/* That of a deleted record. */
+size_t vl_deleted_leaf(uint64_t id, uint8_t out[VL_LEAF_MAX]);
+
 /*
  * Config digest: H_config over {parameter u32 | 0 u32 | value u64} of every parameter that was set,
  * ascending.
@@ -217,9 +220,15 @@ const struct vl_array *vl_state_section(const struct vl_state *state, enum vl_se
  *		write data to section;
  *
  * A section without bytes gives no piece. state must not change in between; data is good until the next call.
+ *
+ * A packed snapshot leaves out what deleted records would be: with is_packed set after init the sections RECORDS,
+ * PLACES, DIGESTS and VECTORS begin with one element that stands for all records that are not kept, and go on with
+ * those that are.
  */
 struct vl_canon {
 	const struct vl_state *state;
+	bool is_packed;
+	uint32_t blank; /* bytes given of the element that stands for others */
 	uint32_t section;
 	uint64_t index;     /* of the next element; HEAP: of the next blob's owner */
 	uint64_t heap_size; /* laid out so far */
@@ -228,6 +237,8 @@ struct vl_canon {
 };
 void vl_canon_init(struct vl_canon *canon, const struct vl_state *state);
 bool vl_canon_next(struct vl_canon *canon, enum vl_section *section, const uint8_t **data, size_t *size);
+/* Is anything left of a record: is it not deleted, or does a node name it? */
+bool vl_state_is_kept(const struct vl_state *state, uint64_t id);
 /* The size that section HEAP will have: one pass over the places of all blobs. */
 uint64_t vl_canon_heap_size(const struct vl_state *state);
 

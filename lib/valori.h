@@ -38,7 +38,7 @@ extern "C" {
 #define VALORI_VERSION_PATCH 0
 #define VALORI_VERSION "0.1.0"
 #define VALORI_LOG_FORMAT 1
-#define VALORI_SNAPSHOT_FORMAT 1
+#define VALORI_SNAPSHOT_FORMAT 2
 
 #define VALORI_DIM_MAX 32768
 #define VALORI_KEY_MAX 255
@@ -584,10 +584,7 @@ typedef struct valori_commit_view { /* one commit; pointers are borrowed until t
 	valori_hash tree_root;	/* of the log tree after it, computed */
 } valori_commit_view;
 
-enum {				   /* flags of valori_log_open, for live logs */
-	VALORI_LOG_FOLLOW = 1 << 0, /* at the end wait for more instead of END */
-	VALORI_LOG_AGAIN = 1 << 1   /* END may be asked again: then what was acknowledged since follows */
-};
+enum { VALORI_LOG_FOLLOW = 1 << 0 }; /* at the end wait for more instead of END (live logs only) */
 
 /*
  * A store (directory or live file: all its segments, as far as what is acknowledged), or one sealed segment. archive

@@ -144,9 +144,9 @@ teardown() {
 	all_say 7 "version 3, this is for 1" head
 	cp -r good snapshot
 	set_version snapshot/snapshot.val 4 4092
-	says 7 "snapshot format 4, this library reads 1" valori-verify snapshot/snapshot.val
-	says 7 "snapshot format 4, this library reads 1" valori-search -s snapshot/snapshot.val -e '[0,0]'
-	says 7 "snapshot format 4, this library reads 1" valori-snapshot -s snapshot/snapshot.val --info
+	says 7 "snapshot format 4, this library reads 2" valori-verify snapshot/snapshot.val
+	says 7 "snapshot format 4, this library reads 2" valori-search -s snapshot/snapshot.val -e '[0,0]'
+	says 7 "snapshot format 4, this library reads 2" valori-snapshot -s snapshot/snapshot.val --info
 	# the same version again: it was the number alone
 	set_version log/events.log 1 4092
 	[ "$(answer valori-verify log)" = 0 ]

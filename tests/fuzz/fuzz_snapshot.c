@@ -135,6 +135,7 @@ static uint8_t *make(const struct vl_env *env, uint8_t how, struct fuzz_input *i
 	uint8_t *file;
 
 	memset(head, 0, sizeof(*head));
+	head->version = VL_SNAPSHOT_PLAIN;
 	head_take(input, head);
 	for (unsigned list = 0; list < VL_LISTS && (how & TREES) != 0; list++)
 		head->parts[VL_PART_TREES + list].count =

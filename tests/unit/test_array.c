@@ -132,9 +132,37 @@ static void game_bracket(struct game *g)
 	g->open = !g->open;
 }
 
+/* Some of the elements become like the first of them: of the others, behind one of those, a packed array is made. */
+static uint8_t *pack(uint8_t *elements, uint64_t count, uint32_t elem_size, uint64_t *seed, uint8_t **kept,
+		     uint64_t *kept_count)
+{
+	uint8_t *packed = malloc((count + 1) * elem_size), *at = packed + elem_size, *group = NULL;
+
+	*kept = calloc(count / 64 + 1, VL_KEPT_SIZE);
+	*kept_count = 1;
+	memset(packed, 9, elem_size);
+	for (uint64_t i = 0; i < count; i++) {
+		group = *kept + i / 64 * VL_KEPT_SIZE;
+		if (i % 64 == 0)
+			vl_put64(group + 8, *kept_count - 1);
+		if (check_random(seed) % 4 == 0) {
+			memcpy(elements + i * elem_size, packed, elem_size);
+			continue;
+		}
+		vl_put64(group, vl_get64(group) | UINT64_C(1) << i % 64);
+		memcpy(at, elements + i * elem_size, elem_size);
+		at += elem_size;
+		++*kept_count;
+	}
+	return packed;
+}
+
 static void play(uint64_t seed, uint32_t elem_size, uint32_t chunk_shift, uint64_t base_count, unsigned moves,
 		 struct game *g)
 {
+	uint8_t *packed = NULL, *kept = NULL;
+	uint64_t kept_count;
+
 	memset(g, 0, sizeof(*g));
 	g->seed = seed;
 	memory_init(&g->memory, NULL);
@@ -144,8 +172,12 @@ static void play(uint64_t seed, uint32_t elem_size, uint32_t chunk_shift, uint64
 	fill(g->base, base_count * elem_size, &g->seed);
 	g->model = (struct model){.data = g->base, .count = base_count};
 	g->model = model_copy(&g->model, elem_size);
+	if (seed % 2 != 0)
+		packed = pack(g->model.data, base_count, elem_size, &g->seed, &kept, &kept_count);
 	struct model base = model_copy(&g->model, elem_size);
-	if (base_count > 0)
+	if (base_count > 0 && packed != NULL)
+		vl_array_map_packed(&g->array, packed, kept_count, kept, base_count);
+	else if (base_count > 0)
 		vl_array_map(&g->array, g->base, base_count);
 	for (unsigned i = 0; i < moves; i++) {
 		unsigned move = check_random(&g->seed) % 16;
@@ -170,13 +202,15 @@ static void play(uint64_t seed, uint32_t elem_size, uint32_t chunk_shift, uint64
 			vl_pool_release(g->pool, g->frozen[i].version);
 			free(g->frozen[i].model.data);
 		}
-	g->wrong += memcmp(g->base, base.data, base_count * elem_size) != 0;
+	g->wrong += packed == NULL && memcmp(g->base, base.data, base_count * elem_size) != 0;
 	vl_array_free(&g->array);
 	vl_pool_free(g->pool);
 	g->wrong += g->memory.blocks != 0 || g->memory.wrong != 0;
 	free(g->model.data);
 	free(g->base);
 	free(base.data);
+	free(packed);
+	free(kept);
 }
 
 static void test_games(void)
@@ -273,6 +307,41 @@ static void test_map(void)
 	free(base);
 }
 
+/* Words that lie about which elements are kept: what is read is one of them, whatever they say. */
+static void test_packed_lies(void)
+{
+	enum { KEPT = 11, COUNT = 200 };
+	uint32_t base[KEPT];
+	uint8_t kept[4 * VL_KEPT_SIZE];
+	uint64_t outside = 0, at_the_end = 0, seed = 3;
+
+	for (unsigned round = 0; round < 1000; round++) {
+		struct memory memory;
+		struct vl_pool *pool;
+		struct vl_array array;
+
+		memory_init(&memory, NULL);
+		vl_pool_new(&memory.env, &pool, NULL);
+		vl_array_init(&array, pool, 4, 4);
+		for (size_t i = 0; i < sizeof(kept); i += 8)
+			vl_put64(kept + i, i % 16 == 8 && round % 2 ? check_random(&seed) % 16
+							     : check_random(&seed) >> check_random(&seed) % 64);
+		vl_array_map_packed(&array, (const uint8_t *)base, KEPT, kept, COUNT);
+		for (uint64_t i = 0; i < COUNT; i++) {
+			uint64_t run;
+			const void *at = vl_array_run(&array, i, &run);
+			uint64_t place = (uint64_t)((const uint32_t *)at - base);
+
+			outside += place >= KEPT || run == 0 || run > KEPT - place || run > COUNT - i;
+			at_the_end += place + run == KEPT;
+		}
+		vl_array_free(&array);
+		vl_pool_free(pool);
+	}
+	check_u64(outside, 0, "of a packed array nothing is read but its elements, whatever is said of them");
+	check(at_the_end > 0, "also where they end");
+}
+
 /* Every allocation fails once: the call says so, and abort brings back what was. */
 static void test_no_memory(void)
 {
@@ -328,6 +397,7 @@ int main(void)
 	test_games();
 	test_memory();
 	test_map();
+	test_packed_lies();
 	test_no_memory();
 	return check_done();
 }

@@ -450,7 +450,7 @@ static void reseal(struct bytes bytes)
 {
 	uint8_t *table = bytes.data + 4096;
 
-	for (unsigned at = 0; at < VL_PARTS; at++)
+	for (unsigned at = 0; at < VL_PARTS || vl_get32(table + at * 64) == VL_KIND_KEPT; at++)
 		vl_blake3(memory.env.kernels, VL_HASH_PLAIN, bytes.data + vl_get64(table + at * 64 + 8),
 			  (size_t)vl_get64(table + at * 64 + 16), table + at * 64 + 32);
 	vl_blake3(memory.env.kernels, VL_HASH_PLAIN, table, 4096, bytes.data + 4060);
@@ -634,7 +634,8 @@ static void test_versions(void)
 	struct vl_snapshot opened;
 	uint8_t *entry = more.data + 4096 + (size_t)VL_PARTS * 64;
 
-	check_u64(open_patched(bytes, 8, 2), VALORI_NEWER, "a later version is newer");
+	check_u64(open_patched(bytes, 8, 3), VALORI_NEWER, "a later version is newer");
+	check_u64(open_patched(bytes, 8, 2), VALORI_DAMAGED, "a packed one without its section is damage");
 	check_u64(open_patched(bytes, 8, 0), VALORI_DAMAGED, "version 0 is damage");
 	check_u64(open_patched(bytes, 16, 2), VALORI_NEWER, "another arithmetic is newer");
 	check_u64(open_patched(bytes, 12, 0), VALORI_DAMAGED, "dimension 0 is damage");
@@ -661,6 +662,179 @@ static void test_versions(void)
 	check_u64(vl_snapshot_verify(&opened, NULL), VALORI_DAMAGED, "its own digest is looked at");
 	free(more.data);
 	free(bytes.data);
+}
+
+/* ---- packed: what is deleted takes no room ---- */
+
+/* Deletes records first, first + step, ... and leaves those that are gone already. */
+static void delete_some(struct sample *sample, uint64_t first, uint64_t step)
+{
+	sample_begin(sample);
+	for (uint64_t id = first; id < vl_state_slots(&sample->state, VL_RECORDS); id += step) {
+		struct vl_event event = {.type = VALORI_EVENT_DELETE, .metadata_size = VL_ABSENT, .id = id};
+
+		sample_apply(sample, &event);
+	}
+	sample_commit(sample);
+}
+
+/* Something of everything, then 6,000 records more, of which two in three go. */
+static void half_empty(struct sample *sample)
+{
+	sample_init(sample, &memory.env, 4, 41);
+	sample_grow(sample, 60, 25);
+	sample_insert(sample, 6000);
+	if (sample->state.records.records.count % 2 == 0)
+		sample_insert(sample, 1);
+	/* The last one, too: it shares a pair of the tree with the next one that comes. */
+	delete_some(sample, sample->state.records.records.count - 1, 1);
+	delete_some(sample, 0, 3);
+	delete_some(sample, 1, 3);
+}
+
+/* The same state as a version wrote it that did not pack. */
+static struct bytes plain_bytes(const struct sample *sample, struct bytes packed)
+{
+	static struct vl_canon canon;
+	struct vl_snapshot opened;
+	struct vl_snapshot_head *head = &opened.head;
+	struct bytes bytes = {NULL, 0};
+	size_t done[VL_PARTS_MAX] = {0}, size;
+	enum vl_section section;
+	const uint8_t *data;
+
+	if (open_bytes(&opened, packed, NULL) != VALORI_OK)
+		return bytes;
+	head->version = VL_SNAPSHOT_PLAIN;
+	for (unsigned at = 0; at < 4; at++)
+		head->parts[at].count = head->slots;
+	head->parts[VL_PART_TREES].count = vl_snapshot_tree_size(head->slots);
+	if (vl_snapshot_plan(head, NULL, NULL) != VALORI_OK)
+		return bytes;
+	bytes = (struct bytes){calloc(1, (size_t)head->file_size), (size_t)head->file_size};
+	vl_canon_init(&canon, &sample->state);
+	while (vl_canon_next(&canon, &section, &data, &size)) {
+		memcpy(bytes.data + head->parts[section - 1].offset + done[section - 1], data, size);
+		done[section - 1] += size;
+	}
+	for (unsigned list = 0; list < VL_LISTS; list++)
+		for (unsigned level = 0; level < vl_tree_levels(&sample->commitment.trees[list]); level++)
+			for (uint64_t i = 0; i < sample->commitment.trees[list].level[level].count; i++) {
+				memcpy(bytes.data + head->parts[VL_PART_TREES + list].offset +
+					       done[VL_PART_TREES + list],
+				       vl_array_get(&sample->commitment.trees[list].level[level], i), VL_HASH_SIZE);
+				done[VL_PART_TREES + list] += VL_HASH_SIZE;
+			}
+	for (unsigned at = VL_PART_REQUESTS; at < VL_PARTS; at++)
+		memcpy(bytes.data + head->parts[at].offset, packed.data + vl_get64(packed.data + 4096 + 64 * at + 8),
+		       (size_t)head->parts[at].size);
+	for (unsigned at = 0; at < VL_PARTS; at++)
+		vl_blake3(memory.env.kernels, VL_HASH_PLAIN, bytes.data + head->parts[at].offset,
+			  (size_t)head->parts[at].size, head->parts[at].digest);
+	vl_snapshot_head_encode(head, memory.env.kernels, bytes.data);
+	return bytes;
+}
+
+/* Loads bytes, grows as the sample does, and compares. */
+static void check_goes_on(struct sample *sample, struct bytes bytes, bool is_packed, const char *what)
+{
+	struct vl_snapshot snapshot;
+	struct sample loaded;
+	struct bytes lived, written;
+	valori_error error = {0};
+	uint8_t root[32];
+	uint64_t differences = 0;
+
+	if (open_bytes(&snapshot, bytes, &error) != VALORI_OK || vl_snapshot_verify(&snapshot, &error) != VALORI_OK ||
+	    sample_load(&loaded, &snapshot, 0, &error) != VALORI_OK) {
+		printf("# %s\n", error.message);
+		check(false, what);
+		return;
+	}
+	written = bytes_of(&loaded);
+	lived = bytes_of(sample);
+	differences += !same_bytes(written, lived) + count_differences(&sample->state, &loaded.state);
+	free(written.data);
+	free(lived.data);
+	loaded.seed = sample->seed;
+	loaded.refused = sample->refused;
+	for (unsigned round = 0; round < 2; round++) {
+		struct sample *of = round == 0 ? sample : &loaded;
+
+		sample_insert(of, is_packed ? 10 : 60000);
+		delete_some(of, 2, 301);
+		sample_grow(of, 30, 20);
+		delete_some(of, 5, 1000);
+	}
+	differences += vl_state_root(&loaded.state, true, root, NULL) != VALORI_OK ||
+		       memcmp(root, loaded.position.state_root, 32) != 0;
+	lived = bytes_of(sample);
+	written = bytes_of(&loaded);
+	differences += !same_bytes(lived, written) + !same_position(&sample->position, &loaded.position);
+	differences += open_bytes(&snapshot, written, &error) != VALORI_OK ||
+		       vl_is_packed(&snapshot.head) != is_packed || vl_snapshot_verify(&snapshot, &error) != VALORI_OK;
+	check_u64(differences, 0, what);
+	sample_free(&loaded);
+	free(lived.data);
+	free(written.data);
+}
+
+static void test_packed(void)
+{
+	struct sample sample;
+	struct bytes bytes, plain;
+	struct vl_snapshot snapshot;
+	valori_snapshot_info info;
+	uint64_t silent = 0, kept = 0, seed = 9;
+
+	half_empty(&sample);
+	bytes = bytes_of(&sample);
+	plain = plain_bytes(&sample, bytes);
+	check(open_bytes(&snapshot, bytes, NULL) == VALORI_OK && vl_is_packed(&snapshot.head),
+	      "the snapshot of a store half of which is deleted is packed");
+	vl_snapshot_describe(&snapshot, &info);
+	for (uint64_t id = 0; id < info.record_slots; id++)
+		kept += vl_state_is_kept(&sample.state, id);
+	check(info.version == 2 && info.record_slots == sample.state.records.records.count &&
+		      snapshot.head.parts[0].count == kept + 1 && kept > info.record_live &&
+		      kept < info.record_slots / 2,
+	      "and holds those that are kept, and one for all others");
+	check_goes_on(&sample, bytes, true, "loaded, then grown, it is the state that lived through it all");
+	sample_free(&sample);
+	half_empty(&sample);
+	check_goes_on(&sample, bytes, false, "also when it has grown so much that it is packed no longer");
+	sample_free(&sample);
+	half_empty(&sample);
+	check_u64(plain.size > bytes.size, 1, "it is smaller than unpacked");
+	check_goes_on(&sample, plain, true, "one that an older version did not pack is as good");
+	sample_free(&sample);
+	/* As in test_forged, with the sections that are packed. */
+	for (unsigned round = 0; round < (check_long() ? 4000u : 200u); round++) {
+		static const uint8_t packed[] = {0, 1, 2, 3, VL_PART_TREES, VL_PART_KEPT};
+		const struct vl_part *part = &snapshot.head.parts[packed[check_random(&seed) % sizeof(packed)]];
+		/* Half of the time the element that stands for others, or the first words. */
+		uint64_t range = check_random(&seed) % 2 ? part->size : part->elem_size;
+		size_t byte = (size_t)(part->offset + check_random(&seed) % range);
+		uint8_t bit = (uint8_t)(1u << check_random(&seed) % 8);
+		struct vl_snapshot opened;
+		struct sample loaded;
+
+		bytes.data[byte] ^= bit;
+		reseal(bytes);
+		silent += open_bytes(&opened, bytes, NULL) != VALORI_OK;
+		if (vl_snapshot_verify(&opened, NULL) != VALORI_DAMAGED) {
+			silent++;
+			printf("# section %u, offset %zu, bit %02x\n", (unsigned)part->kind,
+			       byte - (size_t)part->offset, bit);
+		}
+		if (sample_load(&loaded, &opened, 3, NULL) == VALORI_OK)
+			use_state(&loaded);
+		sample_free(&loaded);
+		bytes.data[byte] ^= bit;
+	}
+	check_u64(silent, 0, "a forged bit in what is packed is found, and does no harm");
+	free(bytes.data);
+	free(plain.data);
 }
 
 /* ---- the machine fails ---- */
@@ -817,6 +991,7 @@ int main(void)
 	test_forged();
 	test_garbage();
 	test_versions();
+	test_packed();
 	test_faults();
 	test_lying_disk();
 	test_other_writer();

@@ -215,6 +215,21 @@ def sections(s):
             counts[2] = sum(e is not None and s.nodes[e[0]][1] == c for e in s.edges)
         collections += derive(b"key", name) + struct.pack("<QI3I", heap.put(name), chains.get(c, 0), *counts)
         collections += struct.pack("<BB6x", len(name), live)
+    left_out = [r["status"] == DELETED and not s.named_by.get(i) for i, r in enumerate(s.records)]
+    trees = [tree_levels(leaves) for leaves in s.all_leaves()]
+    is_packed = sum(left_out) >= max(1024, len(left_out) // 8)
+    kept = b""
+    if is_packed:
+        blank = struct.pack("<QHBBI", 0, 0, DELETED, 0, 0)
+        records, places, digests, vectors = (
+            first + b"".join(data[k * len(first) : (k + 1) * len(first)] for k, out in enumerate(left_out) if not out)
+            for first, data in [(blank, records), (bytes(32), places), (bytes(96), digests), (bytes(4 * s.dim), vectors)]
+        )
+        leaves = [trees[0][32 * k : 32 * k + 32] for k, out in enumerate(left_out) if not out]
+        trees[0] = ZERO + b"".join(leaves) + trees[0][32 * len(left_out) :]
+        for k in range(0, len(left_out), 64):
+            bits = sum(1 << n for n, out in enumerate(left_out[k : k + 64]) if not out)
+            kept += struct.pack("<QQ", bits, k - sum(left_out[:k]))
     chains, window = s.requests.links(), b""
     for n, (id, event, object, digest) in enumerate(s.window):
         window += id + struct.pack("<QQ", event, object) + digest + struct.pack("<II", chains.get(n, 0), number(blake3(id)))
@@ -231,9 +246,10 @@ def sections(s):
         (10, 64, collections),
         (11, 4, s.names.heads()),
         (12, 1, heap.data),
-        *((32 + k, 32, tree_levels(leaves)) for k, leaves in enumerate(s.all_leaves())),
+        *((32 + k, 32, tree) for k, tree in enumerate(trees)),
         (40, 72, window),
         (41, 4, s.requests.heads()),
+        *([(42, 16, kept)] if is_packed else []),
     ]
 
 
@@ -268,12 +284,13 @@ def snapshot(s, h, leaves, height, time_ms):
         body += data + bytes(-len(data) % 4096)
     table += bytes(4096 - len(table))
     roots = frontier(leaves)
-    header = struct.pack("<8s6I", b"VALORISN", 1, s.dim, 1, 1, 1, len(parts))
+    is_packed = parts[-1][0] == 42
+    header = struct.pack("<8s6I", b"VALORISN", 2 if is_packed else 1, s.dim, 1, 1, 1, len(parts))
     header += h[32:64] + h[64:96] + h[96:104] + h[104:136]
     header += struct.pack("<QQQ", len(leaves), height, time_ms) + s.root()
     header += struct.pack("<IIQ", len(roots), sum(1 << p for p in s.config), 8192 + len(body))
     header += struct.pack("<16Q", *(s.config.get(p, 0) for p in range(16)))
-    header += struct.pack("<9Q", *counts(s))
+    header += struct.pack("<10Q", *counts(s), len(s.records) if is_packed else 0)
     header += bytes(512 - len(header)) + b"".join(roots)
     header += bytes(4060 - len(header)) + blake3(table)
     return header + struct.pack("<I", crc32c(header)) + table + body

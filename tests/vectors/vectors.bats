@@ -27,6 +27,19 @@ setup() {
 	[ "$output" = "36 217088 14a173b8e7c5f1df57817059139cf33566b0a29ac1b677824823fbf8c1b48277" ]
 }
 
+@test "so is a packed one" {
+	export PATH="${BUILD:-$PWD/build}:$PATH"
+	seq 0 1099 | sed 's/.*/{"vector":[&,-&]}/' | valori-ingest -q -d 2 -l "$BATS_TEST_TMPDIR/one" >/dev/null
+	{
+		printf '%s\n' '{"op":"node","kind":1,"record":8}' '{"op":"node","kind":1,"record":9}'
+		seq 0 1060 | sed 's/.*/{"op":"delete","id":&}/'
+	} | valori-ingest -q -l "$BATS_TEST_TMPDIR/one" >/dev/null
+	valori-snapshot -q --no-index -l "$BATS_TEST_TMPDIR/one" -s "$BATS_TEST_TMPDIR/s.val"
+	valori-verify -q "$BATS_TEST_TMPDIR/s.val"
+	valori-snapshot -s "$BATS_TEST_TMPDIR/s.val" --info | grep -q 'format.*2'
+	python3 tests/vectors/snapshot.py "$BATS_TEST_TMPDIR/s.val" "$BATS_TEST_TMPDIR/one/events.log"
+}
+
 @test "a byte of the snapshot that is another one is found by Python, too" {
 	cp "$golden"/snapshot.val "$BATS_TEST_TMPDIR/s.val"
 	printf '\001' | dd of="$BATS_TEST_TMPDIR/s.val" bs=1 seek=8300 conv=notrunc 2>/dev/null
