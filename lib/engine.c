@@ -580,6 +580,7 @@ static valori_code make_store(const valori_options *options, const struct vl_os 
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_cond_init(&store->changed, &attributes);
+	pthread_cond_init(&store->has_work, &attributes);
 	pthread_condattr_destroy(&attributes);
 	*out = store;
 	return VALORI_OK;
@@ -606,6 +607,7 @@ static void free_store(valori *store)
 		vl_names_free(&store->names);
 	vl_release(store->env, store->archive, store->archive_size);
 	pthread_cond_destroy(&store->changed);
+	pthread_cond_destroy(&store->has_work);
 	pthread_mutex_destroy(&store->mutex);
 	vl_release(store->env, store, sizeof(*store));
 }

@@ -3,6 +3,15 @@
 
 /* ---- The turn ---- */
 
+void vl_engine_call_next(valori *store)
+{
+	pthread_cond_broadcast(&store->changed);
+	if (store->first != NULL)
+		pthread_cond_signal(store->first->wake);
+	if (store->has_flusher)
+		pthread_cond_broadcast(&store->has_work);
+}
+
 void vl_engine_take_turn(valori *store)
 {
 	pthread_mutex_lock(&store->mutex);
@@ -18,7 +27,7 @@ static void end_turn(valori *store)
 	vl_engine_release_retired(store);
 	store->is_flush_due = store->is_group_open || store->is_log_due || store->is_broken;
 	store->is_busy = false;
-	pthread_cond_broadcast(&store->changed);
+	vl_engine_call_next(store);
 }
 
 void vl_engine_give_turn(valori *store)
@@ -368,6 +377,9 @@ static void lead(valori *store, struct vl_waiter *first)
 /* Puts a chain of waiters into the queue, all of them into one group, and comes back when all are done. */
 static void wait_or_lead(valori *store, struct vl_waiter *mine, struct vl_waiter *last)
 {
+	pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
+
+	mine->wake = last->wake = &wake;
 	pthread_mutex_lock(&store->mutex);
 	*store->last = mine;
 	store->last = &last->next;
@@ -375,7 +387,7 @@ static void wait_or_lead(valori *store, struct vl_waiter *mine, struct vl_waiter
 		struct vl_waiter *first = store->first;
 
 		if (store->is_busy) {
-			pthread_cond_wait(&store->changed, &store->mutex);
+			pthread_cond_wait(&wake, &store->mutex);
 			continue;
 		}
 		store->is_busy = true;
@@ -387,10 +399,13 @@ static void wait_or_lead(valori *store, struct vl_waiter *mine, struct vl_waiter
 		for (struct vl_waiter *waiter = first, *next; waiter != NULL; waiter = next) {
 			next = waiter->next; /* once done, it may be gone */
 			waiter->is_done = true;
+			if (waiter->wake != NULL && waiter->wake != &wake)
+				pthread_cond_signal(waiter->wake);
 		}
 		end_turn(store);
 	}
 	pthread_mutex_unlock(&store->mutex);
+	pthread_cond_destroy(&wake);
 }
 
 static valori_code check_batch(const valori *store, valori_batch *batch, valori_error *error)
@@ -514,12 +529,12 @@ static void *run_flusher(void *argument)
 		struct timespec deadline = {(time_t)(due / 1000), (long)(due % 1000) * 1000000};
 
 		if (store->unsynced_since == 0 || store->is_busy) {
-			pthread_cond_wait(&store->changed, &store->mutex);
+			pthread_cond_wait(&store->has_work, &store->mutex);
 			continue;
 		}
 		now = store->os->monotonic_ms(store->os->context);
 		if (now < due) {
-			pthread_cond_timedwait(&store->changed, &store->mutex, &deadline);
+			pthread_cond_timedwait(&store->has_work, &store->mutex, &deadline);
 			continue;
 		}
 		/* A failure poisons the writer: whoever commits next hears of it. */
@@ -549,7 +564,7 @@ void vl_engine_stop_flusher(valori *store)
 		return;
 	pthread_mutex_lock(&store->mutex);
 	store->is_closing = true;
-	pthread_cond_broadcast(&store->changed);
+	pthread_cond_broadcast(&store->has_work);
 	pthread_mutex_unlock(&store->mutex);
 	pthread_join(store->flusher, NULL);
 	store->has_flusher = false;

@@ -254,8 +254,9 @@ void vl_engine_begin_round(valori *store)
 		vl_engine_let_go_round(store, round);
 		lose_index(store, &error);
 		store->has_builder_failed = true;
+		pthread_cond_broadcast(&store->changed);
 	}
-	pthread_cond_broadcast(&store->changed);
+	pthread_cond_broadcast(&store->has_work);
 	pthread_mutex_unlock(&store->mutex);
 }
 
@@ -292,7 +293,7 @@ static void *run_builder(void *argument)
 		valori_code code;
 
 		if (store->waiting == NULL || store->has_builder_failed) {
-			pthread_cond_wait(&store->changed, &store->mutex);
+			pthread_cond_wait(&store->has_work, &store->mutex);
 			continue;
 		}
 		round = next_round(store);
@@ -341,7 +342,7 @@ void vl_engine_end_index(valori *store)
 	if (store->has_builder) {
 		pthread_mutex_lock(&store->mutex);
 		store->is_closing = true;
-		pthread_cond_broadcast(&store->changed);
+		pthread_cond_broadcast(&store->has_work);
 		pthread_mutex_unlock(&store->mutex);
 		pthread_join(store->builder, NULL);
 		store->has_builder = false;

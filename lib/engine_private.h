@@ -66,6 +66,7 @@ struct vl_waiter { /* a batch that waits for its commit; it is its caller's */
 	valori_error error;
 	valori_code code;
 	bool is_done;
+	pthread_cond_t *wake; /* its caller's, at the first and the last of his; NULL at those between */
 	struct vl_waiter *next;
 };
 
@@ -109,7 +110,8 @@ struct valori {
 	pthread_t builder;
 
 	pthread_mutex_t mutex;
-	pthread_cond_t changed;
+	pthread_cond_t changed; /* a turn has ended, the disk's or the other, or a round is done */
+	pthread_cond_t has_work; /* something is waiting for the builder, or may be for the flusher */
 	bool is_busy;                    /* [mutex] somebody has the turn */
 	struct vl_waiter *first, **last; /* [mutex] */
 	bool are_views_wanted;           /* [mutex] somebody opened one */
@@ -139,6 +141,8 @@ struct valori {
 void vl_engine_note(valori *store, const char *sentence);
 
 /* engine_commit.c */
+/* [mutex] Nobody has the turn any more: whoever waits for it, and no more threads than can have it, hears of it. */
+void vl_engine_call_next(valori *store);
 void vl_engine_take_turn(valori *store);
 void vl_engine_give_turn(valori *store);
 /* [turn] Undoes what is staged behind size bytes of the group. */

@@ -66,7 +66,7 @@ static valori_code freeze_now(valori *store, valori_error *error)
 	code = vl_engine_finish_group(store, true, error);
 	pthread_mutex_lock(&store->mutex);
 	store->is_busy = false;
-	pthread_cond_broadcast(&store->changed);
+	vl_engine_call_next(store);
 	return code;
 }
 
