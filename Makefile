@@ -224,12 +224,16 @@ deps-ci:
 
 # ---- the figures, and the first look ----
 
-BENCHES := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard bench/bench_*.c)))
+BENCHES := $(patsubst %.c,$(BUILD)/%,$(sort $(filter-out $(if $(NET),,%/bench_serve.c),$(wildcard bench/bench_*.c))))
 bench_helpers := $(patsubst %.c,$(BUILD)/%.o,$(filter-out bench/bench_%,$(sort $(wildcard bench/*.c))))
 
 $(BENCHES): $(BUILD)/bench/%: $(BUILD)/bench/%.o $(bench_helpers) $(PARTS) $(STATIC)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ -lm
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(NET_LIBS) -lm
+
+# It has a server of its own, beside the node.
+$(BUILD)/bench/bench_serve: NET_LIBS = $(CIVETWEB_LIBS)
+$(BUILD)/bench/bench_serve: $(BUILD)/lib/net/http.o
 
 # Other libraries in the same race, where they are installed (Debian: g++ libhnswlib-dev libfaiss-dev libopenblas-dev);
 # nothing of the product links to them.

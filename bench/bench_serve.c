@@ -1,9 +1,12 @@
 /*
- * bench_serve.c - the node as its clients see it, over loopback: small searches beside a route that does nothing,
- * durable inserts beside the bare disk, batches of JSON, and searches while a bulk insert runs.
+ * bench_serve.c - the node as its clients see it, over loopback: small searches beside a server that takes the same
+ * bodies and answers {}, durable inserts beside the bare disk, batches of JSON, and searches while a bulk insert runs.
+ * The vectors are those of vectors_make, of length 1. "cpu" is the server's processor time by request: two servers that
+ * share the machine with their clients cannot be further apart in requests than they are in this.
  *
  * It starts valori-serve from its own directory's parent, with a store in BENCH_DIR (default: the current directory).
- * Seconds of each measurement: BENCH_SECONDS (2). BENCH_ONLY: insert, search or batch. BENCH_SYNC: what --sync takes.
+ * Seconds of each measurement: BENCH_SECONDS (2). BENCH_ONLY: insert, search or batch. BENCH_SYNC and
+ * BENCH_INDEX: what --sync and --index take (always, hnsw).
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -21,6 +24,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bytes.h"
+#include "host.h"
+#include "net/http.h"
+#include "vectors.h"
+
 enum {
 	CLIENTS_MAX = 64,
 	SAMPLES = 1 << 20,
@@ -30,7 +38,7 @@ enum {
 struct node {
 	pid_t pid;
 	unsigned port;
-	char directory[512];
+	char directory[512]; /* "": it has none */
 };
 
 static double seconds_each = 2;
@@ -65,7 +73,7 @@ static void start_node(struct node *node, const char *program, const char *dim)
 		dup2(ends[1], STDOUT_FILENO);
 		close(ends[0]);
 		execl(program, program, "-b", "127.0.0.1:0", "-l", log, "-d", dim, "--records-max=10000000",
-		      "--index=hnsw", "--connections=128", "--body-max=64M", "--sync",
+		      "--index", getenv("BENCH_INDEX") != NULL ? getenv("BENCH_INDEX") : "hnsw", "--connections=128", "--body-max=64M", "--sync",
 		      getenv("BENCH_SYNC") != NULL ? getenv("BENCH_SYNC") : "always", (char *)NULL);
 		die(program);
 	}
@@ -77,18 +85,73 @@ static void start_node(struct node *node, const char *program, const char *dim)
 	fclose(said);
 }
 
+static void answer_nothing(void *context, struct http_request *request)
+{
+	(void)context;
+	if (http_body(request))
+		http_json(request, 200, "{}", 2);
+}
+
+/* A server that takes what the node takes, and has nothing to do. */
+static void start_empty(struct node *node)
+{
+	struct http_options options = {.bind = "127.0.0.1:0",
+				       .connections = 128,
+				       .body_max = 64 << 20,
+				       .bodies_max = UINT64_C(1) << 31,
+				       .answer = answer_nothing};
+	struct http_server *server;
+	char message[512];
+	int ends[2];
+
+	node->directory[0] = 0;
+	if (pipe(ends) != 0)
+		die("pipe");
+	node->pid = fork();
+	if (node->pid == 0) {
+		server = http_start(&options, message, sizeof(message));
+		node->port = server != NULL ? http_port(server) : 0;
+		if (write(ends[1], &node->port, sizeof(node->port)) != sizeof(node->port) || server == NULL)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(ends[1]);
+	if (read(ends[0], &node->port, sizeof(node->port)) != sizeof(node->port) || node->port == 0)
+		die("an empty server does not listen");
+	close(ends[0]);
+}
+
 static void stop_node(struct node *node)
 {
 	pid_t remover;
 
 	kill(node->pid, SIGTERM);
 	waitpid(node->pid, NULL, 0);
+	if (node->directory[0] == 0)
+		return;
 	remover = fork();
 	if (remover == 0) {
 		execlp("rm", "rm", "-rf", node->directory, (char *)NULL);
 		die("rm");
 	}
 	waitpid(remover, NULL, 0);
+}
+
+/* Seconds of processor time that it has used. */
+static double busy(const struct node *node)
+{
+	char path[64];
+	unsigned long own = 0, system = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)node->pid);
+	file = fopen(path, "r");
+	if (file == NULL ||
+	    fscanf(file, "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &own, &system) != 2)
+		die(path);
+	fclose(file);
+	return (double)(own + system) / (double)sysconf(_SC_CLK_TCK);
 }
 
 /* ---- a client ---- */
@@ -246,48 +309,50 @@ static struct result measure(const char *name, unsigned count, const struct clie
 {
 	struct client clients[CLIENTS_MAX];
 	struct result result;
+	double began = busy(model->node);
 
 	start_clients(clients, count, model, seconds_each);
 	result = join_clients(clients, count, seconds_each);
-	printf("%-44s %3u clients %10.0f/s   p50 %8.0f us   p99 %8.0f us\n", name, count, result.rate, result.p50 * 1e6,
-	       result.p99 * 1e6);
+	printf("%-38s %3u clients %8.0f/s  p50 %7.0f us  p99 %7.0f us  cpu %6.1f us\n", name, count, result.rate,
+	       result.p50 * 1e6, result.p99 * 1e6, (busy(model->node) - began) / result.rate / seconds_each * 1e6);
 	fflush(stdout);
 	return result;
 }
 
 /* ---- bodies ---- */
 
+enum { SET = 10000 };
 static unsigned dim = 128, rows = 1000;
+static struct vectors vectors;
 
-static size_t put_vector(char *out, unsigned seed)
+static size_t put_vector(char *out, const uint8_t *vector)
 {
 	size_t used = 0;
 
 	out[used++] = '[';
-	for (unsigned i = 0; i < dim; i++) {
-		seed = seed * 1664525 + 1013904223;
-		used += (size_t)snprintf(out + used, 12, "%s0.%06u", i > 0 ? "," : "", (seed >> 8) % 1000000);
-	}
+	for (unsigned i = 0; i < dim; i++)
+		used += (size_t)snprintf(out + used, 13, "%s%.7f", i > 0 ? "," : "",
+					 (int32_t)vl_get32(vector + 4 * i) / 65536.0);
 	out[used++] = ']';
 	return used;
 }
 
 static char *search_body(unsigned number, unsigned client)
 {
-	char *body = malloc(dim * 10 + 64);
+	char *body = malloc(dim * 12 + 64);
 	size_t used = (size_t)snprintf(body, 64, "{\"k\":10,\"query\":");
 
-	used += put_vector(body + used, number * 64 + client);
+	used += put_vector(body + used, vectors.queries + (number * CLIENTS_MAX + client) % vectors.queries_count * dim * 4);
 	memcpy(body + used, "}", sizeof("}"));
 	return body;
 }
 
 static char *insert_body(unsigned number, unsigned client)
 {
-	char *body = malloc(dim * 10 + 64);
+	char *body = malloc(dim * 12 + 64);
 	size_t used = (size_t)snprintf(body, 64, "{\"values\":");
 
-	used += put_vector(body + used, number * 64 + client + 7);
+	used += put_vector(body + used, vectors.base + (number * CLIENTS_MAX + client) % SET * dim * 4);
 	memcpy(body + used, "}", sizeof("}"));
 	return body;
 }
@@ -296,45 +361,49 @@ static char *kept[CLIENTS_MAX]; /* a batch, the same each time: what is measured
 
 static char *batch_body(unsigned number, unsigned client)
 {
+	(void)number;
 	if (kept[client] == NULL) {
 		size_t used;
 
-		kept[client] = malloc((size_t)rows * (dim * 10 + 4) + 64);
+		kept[client] = malloc((size_t)rows * (dim * 12 + 4) + 64);
 		used = (size_t)snprintf(kept[client], 64, "{\"batch\":[");
 		for (unsigned i = 0; i < rows; i++) {
 			if (i > 0)
 				kept[client][used++] = ',';
-			used += put_vector(kept[client] + used, number * 1000 + i + client * 77777);
+			used += put_vector(kept[client] + used, vectors.base + (client * rows + i) % SET * dim * 4);
 		}
 		memcpy(kept[client] + used, "]}", sizeof("]}"));
 	}
 	return strdup(kept[client]);
 }
 
-static char *no_body(unsigned number, unsigned client)
+/*
+ * Writes of 4 KiB with fdatasync, a second: at the end of a file that grows, or, like the log, within one that has its
+ * blocks already.
+ */
+static double raw_syncs(const char *directory, bool is_growing)
 {
-	(void)number, (void)client;
-	return strdup("");
-}
-
-/* Appends of 4 KiB with fdatasync, a second. */
-static double raw_syncs(const char *directory)
-{
+	enum { BLOCKS = 4096 };
 	char path[600], block[4096] = {1};
-	double began = now();
 	unsigned count = 0;
+	double began;
 	int fd;
 
 	snprintf(path, sizeof(path), "%s/raw", directory);
-	fd = open(path, O_WRONLY | O_CREAT, 0600);
+	fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
 	if (fd < 0)
 		die(path);
-	while (now() - began < seconds_each) {
-		if (write(fd, block, sizeof(block)) != sizeof(block) || fdatasync(fd) != 0)
+	for (unsigned i = 0; i < BLOCKS && !is_growing; i++)
+		if (write(fd, block, sizeof(block)) != sizeof(block))
 			die(path);
-		count++;
-	}
+	if (fsync(fd) != 0)
+		die(path);
+	for (began = now(); now() - began < seconds_each; count++)
+		if (pwrite(fd, block, sizeof(block), (off_t)(is_growing ? count : count % BLOCKS) * 4096) < 0 ||
+		    fdatasync(fd) != 0)
+			die(path);
 	close(fd);
+	unlink(path);
 	return count / (now() - began);
 }
 
@@ -345,6 +414,10 @@ static void start_with(struct node *node, const char *program, unsigned componen
 	const char *where = getenv("BENCH_DIR") != NULL ? getenv("BENCH_DIR") : ".";
 	char text[16];
 
+	if (vectors.base == NULL || dim != components) {
+		vectors_free(&vectors);
+		vectors_make(&vectors, vl_host_env(), SET, components, DIFFERENT * CLIENTS_MAX, 0);
+	}
 	dim = components;
 	for (unsigned i = 0; i < CLIENTS_MAX; i++) {
 		free(kept[i]);
@@ -359,20 +432,24 @@ static void measure_inserts(struct node *node, const char *program)
 {
 	struct client insert = {.node = node, .method = "POST", .path = "/v1/records", .body = insert_body};
 	struct result result;
-	double raw;
+	double growing, raw;
 
 	start_with(node, program, 128);
-	raw = raw_syncs(node->directory);
-	printf("%-44s %20.0f/s\n", "append of 4 KiB and fdatasync", raw);
+	growing = raw_syncs(node->directory, true);
+	raw = raw_syncs(node->directory, false);
+	printf("%-38s %20.0f/s\n", "4 KiB and fdatasync, file that grows", growing);
+	printf("%-38s %20.0f/s\n", "4 KiB and fdatasync, blocks are there", raw);
 	result = measure("durable insert, 128 components", 1, &insert);
-	printf("%-44s %20.2f\n", "  of the bare disk", result.rate / raw);
+	printf("%-38s %20.2f\n", "  of a file that grows", result.rate / growing);
+	printf("%-38s %20.2f\n", "  of one whose blocks are there", result.rate / raw);
 	measure("durable insert, 128 components", 16, &insert);
 	stop_node(node);
 }
 
 static void measure_searches(struct node *node, const char *program)
 {
-	struct client version = {.node = node, .method = "GET", .path = "/v1/version", .body = no_body};
+	struct node nothing;
+	struct client idle = {.node = &nothing, .method = "POST", .path = "/", .body = search_body};
 	struct client search = {.node = node, .method = "POST", .path = "/v1/search", .body = search_body};
 	struct client batch = {.node = node, .method = "POST", .path = "/v1/vectors/batch-insert", .body = batch_body};
 	struct client writer[1];
@@ -390,16 +467,18 @@ static void measure_searches(struct node *node, const char *program)
 		free(body);
 	}
 	close(fd);
+	start_empty(&nothing);
 	for (unsigned count = 1; count <= 16; count *= 16) {
-		empty = measure("GET /v1/version", count, &version);
+		empty = measure("the same body, answered with {}", count, &idle);
 		result = measure("search, 10,000 x 128, k 10", count, &search);
-		printf("%-44s %20.2f\n", "  of a route that does nothing", result.rate / empty.rate);
+		printf("%-38s %20.2f\n", "  of {}", result.rate / empty.rate);
 	}
+	stop_node(&nothing);
 	empty = measure("search, quiet", 2, &search);
 	start_clients(writer, 1, &batch, seconds_each);
 	result = measure("search during a bulk insert", 2, &search);
 	join_clients(writer, 1, seconds_each);
-	printf("%-44s %20.2f\n", "  p99 by quiet p99", result.p99 / empty.p99);
+	printf("%-38s %20.2f\n", "  p99 by quiet p99", result.p99 / empty.p99);
 	stop_node(node);
 }
 
@@ -409,8 +488,10 @@ static void measure_batches(struct node *node, const char *program)
 	struct result result;
 
 	start_with(node, program, 384);
-	result = measure("batch of 1,000 x 384 (JSON)", 1, &batch);
-	printf("%-44s %20.0f vectors/s\n", "", result.rate * rows);
+	for (unsigned count = 1; count <= 2; count++) {
+		result = measure("batch of 1,000 x 384 (JSON)", count, &batch);
+		printf("%-38s %20.0f vectors/s\n", "", result.rate * rows);
+	}
 	stop_node(node);
 }
 
