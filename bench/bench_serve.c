@@ -72,9 +72,10 @@ static void start_node(struct node *node, const char *program, const char *dim)
 	if (node->pid == 0) {
 		dup2(ends[1], STDOUT_FILENO);
 		close(ends[0]);
-		execl(program, program, "-b", "127.0.0.1:0", "-l", log, "-d", dim, "--records-max=10000000",
-		      "--index", getenv("BENCH_INDEX") != NULL ? getenv("BENCH_INDEX") : "hnsw", "--connections=128", "--body-max=64M", "--sync",
-		      getenv("BENCH_SYNC") != NULL ? getenv("BENCH_SYNC") : "always", (char *)NULL);
+		execl(program, program, "-b", "127.0.0.1:0", "-l", log, "-d", dim, "--records-max=10000000", "--index",
+		      getenv("BENCH_INDEX") != NULL ? getenv("BENCH_INDEX") : "hnsw", "--connections=128",
+		      "--body-max=64M", "--sync", getenv("BENCH_SYNC") != NULL ? getenv("BENCH_SYNC") : "always",
+		      (char *)NULL);
 		die(program);
 	}
 	close(ends[1]);
@@ -342,7 +343,8 @@ static char *search_body(unsigned number, unsigned client)
 	char *body = malloc(dim * 12 + 64);
 	size_t used = (size_t)snprintf(body, 64, "{\"k\":10,\"query\":");
 
-	used += put_vector(body + used, vectors.queries + (number * CLIENTS_MAX + client) % vectors.queries_count * dim * 4);
+	used += put_vector(body + used,
+			   vectors.queries + (number * CLIENTS_MAX + client) % vectors.queries_count * dim * 4);
 	memcpy(body + used, "}", sizeof("}"));
 	return body;
 }
