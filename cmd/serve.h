@@ -18,7 +18,7 @@
 /* What the node was told; serve_config.c. */
 struct serve_config {
 	const char *log, *snapshot, *archive, *bind, *admin_bind, *token, *cors_origin;
-	uint32_t dim, threads, connections;
+	uint32_t dim, threads, connections, followers_max;
 	uint64_t records_max, nodes_max, edges_max, body_max, snapshot_interval;
 	valori_index_kind index; /* VALORI_INDEX_LOGGED: nobody said */
 	valori_sync sync;
@@ -42,6 +42,20 @@ struct pasts {
 	uint64_t clock;	   /* [mutex] */
 };
 
+/*
+ * What a node is in a replication, for /v1/replication/state and /metrics. Whoever follows a leader writes it; it
+ * stays as it was made in a node that follows nobody.
+ */
+struct follow_status {
+	pthread_mutex_t mutex;
+	bool is_follower;	/* [mutex] */
+	char status[16];	/* [mutex] "Synced", "Syncing", "Diverged", "Disconnected", "Healing" */
+	char leader[512];	/* [mutex] its address; "": none */
+	char detail[512];	/* [mutex] what is wrong; "": nothing */
+	uint64_t leader_height; /* [mutex] as last heard */
+	uint64_t lag_ms;	/* [mutex] age of the oldest commit that the leader has and this node not */
+};
+
 struct node {
 	struct serve_config config;
 	valori *store;
@@ -55,6 +69,8 @@ struct node {
 	const char *restored_from; /* a snapshot to open instead of config.snapshot, when there is no log */
 	atomic_ullong nodes_reserved, edges_reserved; /* by requests that are about to make them */
 	struct pasts *pasts;
+	struct follow_status follow;
+	struct replication *replication;
 	uint64_t began_ns;
 	char persistence[16]; /* "event_log", "snapshot", "none" */
 	char read_only[256];  /* why nothing is written, or "" */
@@ -94,6 +110,17 @@ uint64_t serve_watchdog_ns(void);
 valori_code serve_open(struct node *node, valori_error *error);
 /* Writes the snapshot (path NULL: where it is kept, if anywhere). serve_snapshot.c. */
 valori_code serve_save(struct node *node, const char *path, valori_snapshot_info *out, valori_error *error);
+
+/* serve_replication.c: false: out of memory. */
+bool serve_replication_init(struct node *node);
+/* Streams end; none begins any more. Before the server stops. */
+void serve_replication_stop(struct node *node);
+/* When no server runs any more. */
+void serve_replication_free(struct node *node);
+/* After every commit, and whatever else makes the log longer or another: those that stream it wake up. Cheap. */
+void serve_committed(struct node *node);
+/* Open streams, and what they have sent since the node started. */
+void serve_replication_count(struct node *node, uint64_t *streams, uint64_t *commits, uint64_t *bytes);
 
 /* serve_routes.c: for both servers; context is the node. */
 void serve_answer(void *context, struct http_request *request);
@@ -213,7 +240,9 @@ serve_route route_snapshot_save, route_snapshot_download, route_snapshot_upload,
 /* serve_index.c */
 serve_route route_index_config, route_index_rebuild;
 /* serve_proof.c */
-serve_route route_proof_state, route_proof_event_log, route_proof_verify, route_replication_state, route_timeline,
-	route_namespace_create, route_namespaces, route_namespace_drop;
+serve_route route_proof_state, route_proof_event_log, route_proof_verify, route_timeline, route_namespace_create,
+	route_namespaces, route_namespace_drop;
+/* serve_replication.c */
+serve_route route_replication_state, route_replication_events, route_replication_commit;
 
 #endif

@@ -24,6 +24,7 @@ enum {
 	OPT_THREADS,
 	OPT_CONNECTIONS,
 	OPT_BODY_MAX,
+	OPT_MAX_FOLLOWERS,
 	OPT_LOG_JSON,
 	OPT_HEALTH_CHECK,
 	OPT_CORS,
@@ -50,6 +51,8 @@ static const struct tool_opt opts[] = {
 	[OPT_THREADS] = {0, "threads", "N", "VALORI_THREADS", "requests that work at once (twice the processors)"},
 	[OPT_CONNECTIONS] = {0, "connections", "N", "VALORI_CONNECTIONS", "connections at once (2304)"},
 	[OPT_BODY_MAX] = {0, "body-max", "SIZE", "VALORI_BODY_MAX", "longest body of a request (32M)"},
+	[OPT_MAX_FOLLOWERS] = {0, "max-followers", "N", "VALORI_MAX_FOLLOWERS",
+			       "streams of the log at once (64)"},
 	[OPT_LOG_JSON] = {0, "log-json", NULL, NULL, "one JSON object per line on stderr"},
 	[OPT_HEALTH_CHECK] = {0, "health-check", NULL, NULL, "ask the node at --bind; answer 0 when it is well"},
 	[OPT_CORS] = {0, "cors-origin", "ORIGIN", "VALORI_CORS_ORIGIN", "pages of ORIGIN may ask in browsers (none)"},
@@ -117,6 +120,7 @@ static void take(struct serve_config *config, int option, const char *value)
 	case OPT_THREADS: config->threads = (uint32_t)tool_number(value, 1, 1024); break;
 	case OPT_CONNECTIONS: config->connections = (uint32_t)tool_number(value, 1, 16384); break;
 	case OPT_BODY_MAX: config->body_max = tool_size(value, 1024, (uint64_t)1 << 32); break;
+	case OPT_MAX_FOLLOWERS: config->followers_max = (uint32_t)tool_number(value, 0, 16384); break;
 	case OPT_CORS: config->cors_origin = value; break;
 	case OPT_LOG_JSON: config->log_json = true; break;
 	case OPT_HEALTH_CHECK: config->health_check = true; break;
@@ -185,6 +189,7 @@ void serve_configure(int argc, char **argv, struct serve_config *out)
 		.edges_max = 2048,
 		.body_max = 32 << 20,
 		.connections = 2304,
+		.followers_max = 64,
 		.threads = processors > 0 ? 2 * (uint32_t)processors : 2,
 		.index = VALORI_INDEX_LOGGED,
 		.token = getenv("VALORI_AUTH_TOKEN"),

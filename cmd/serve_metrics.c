@@ -2,6 +2,7 @@
 #include "serve.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* 50 us to 10 s, and no end. */
 static const uint64_t limits_us[HISTOGRAM_BUCKETS] = {50,     100,    250,     500,	1000,	 2500,
@@ -61,6 +62,30 @@ static void histogram(FILE *file, const char *name, const char *help, struct his
 	fprintf(file, "%s_count %llu\n", name, (unsigned long long)total);
 }
 
+static void replication(FILE *file, struct node *node, uint64_t height)
+{
+	struct follow_status *follow = &node->follow;
+	uint64_t streams, commits, bytes, lag_ms, leader_height;
+	bool is_synced;
+
+	pthread_mutex_lock(&follow->mutex);
+	lag_ms = follow->lag_ms;
+	leader_height = follow->is_follower ? follow->leader_height : height;
+	is_synced = strcmp(follow->status, "Synced") == 0;
+	pthread_mutex_unlock(&follow->mutex);
+	serve_replication_count(node, &streams, &commits, &bytes);
+	ratio(file, "valori_replication_lag", "Seconds behind the leader; a leader is not.", lag_ms, 1000);
+	number(file, "valori_replication_synced", "gauge", "1 while nothing is known that the leader has and this not.",
+	       is_synced);
+	number(file, "valori_replication_leader_height", "gauge", "Events of the leader, as last heard.",
+	       leader_height);
+	number(file, "valori_replication_followers", "gauge", "Open streams of the log.", streams);
+	number(file, "valori_replication_commits_sent_total", "counter", "Commits sent to followers, each counted.",
+	       commits);
+	number(file, "valori_replication_bytes_sent_total", "counter", "Bytes of the commits sent to followers.",
+	       bytes);
+}
+
 void route_metrics(struct exchange *x)
 {
 	struct node *node = x->node;
@@ -81,7 +106,7 @@ void route_metrics(struct exchange *x)
 	number(file, "valori_node_up", "gauge", "1 while the node runs.", 1);
 	number(file, "valori_node_degraded", "gauge", "1 while nothing can be written: /health says why.",
 	       node->read_only[0] != 0 || atomic_load(&node->has_fault));
-	number(file, "valori_replication_lag", "gauge", "Seconds behind the leader; a leader is not.", 0);
+	replication(file, node, info.height);
 	number(file, "valori_dim", "gauge", "Components of a vector.", info.dim);
 	number(file, "valori_records_live", "gauge", "Live records.", info.record_live);
 	number(file, "valori_records_capacity", "gauge", "Live records there may be.", config->records_max);

@@ -118,21 +118,6 @@ void route_proof_event_log(struct exchange *x)
 	reply_send(x, 200);
 }
 
-void route_replication_state(struct exchange *x)
-{
-	struct tool_json *json;
-	valori_info info;
-
-	if (!read_info(x, &info) || (json = reply_begin(x)) == NULL)
-		return;
-	tool_json_text(json, "status", "Synced");
-	tool_json_text(json, "role", "leader");
-	tool_json_u64(json, "height", info.height);
-	tool_json_hash(json, "state_hash", &info.state_root);
-	tool_json_hash(json, "log_id", &info.log_id);
-	reply_send(x, 200);
-}
-
 /* ---- the timeline ---- */
 
 /* The events' names in the first version's timeline. */

@@ -30,6 +30,7 @@ bool serve_commit(struct exchange *x, valori_batch *batch, valori_receipt *out, 
 		return false;
 	}
 	note_fault(node, NULL);
+	serve_committed(node);
 	histogram_add(valori_batch_count(batch) > 1 ? &node->batch_seconds : &node->commit_seconds,
 		      http_now_ns() - began);
 	if (receipt.commit != VALORI_NONE)

@@ -65,6 +65,8 @@ static const struct route routes[] = {
 	{"GET", "/v1/proof/event-log", route_proof_event_log, LIGHT, "Root and size of the event log"},
 	{"GET", "/v1/proof/verify", route_proof_verify, STREAM, "Verifies the event log from its first byte"},
 	{"GET", "/v1/replication/state", route_replication_state, LIGHT, "What this node is in a replication"},
+	{"GET", "/v1/replication/events", route_replication_events, STREAM, "The commits of the log, as they come"},
+	{"GET", "/v1/replication/commit", route_replication_commit, STREAM, "One commit: number, heights, roots"},
 	{"GET", "/v1/timeline", route_timeline, LEGACY | STREAM, "All events, or those of a time"},
 	{"POST", "/v1/namespaces", route_namespace_create, WRITE, "Makes a collection"},
 	{"GET", "/v1/namespaces", route_namespaces, PAST, "The collections"},

@@ -269,6 +269,7 @@ static valori_code restore(struct node *node, const char *path, valori_error *er
 	node->restored_from = NULL;
 	if (node->store != NULL)
 		serve_note_index(node);
+	serve_committed(node);
 	return restored != VALORI_OK ? restored : code;
 }
 

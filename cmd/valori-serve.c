@@ -258,8 +258,10 @@ static int stop(int status)
 	valori_snapshot_info info;
 	valori_error error;
 
+	serve_replication_stop(&node);
 	http_stop(node.server);
 	http_stop(node.admin);
+	serve_replication_free(&node);
 	if (node.server != NULL && node.store != NULL && node.config.snapshot != NULL && node.read_only[0] == 0 &&
 	    serve_save(&node, NULL, &info, &error) != VALORI_OK)
 		status = tool_fail(&error);
@@ -304,7 +306,7 @@ int main(int argc, char **argv)
 	pthread_mutex_init(&node.verifying, NULL);
 	pthread_mutex_init(&node.faults, NULL);
 	init_swap();
-	if (!serve_pasts_init(&node))
+	if (!serve_pasts_init(&node) || !serve_replication_init(&node))
 		return tool_trouble(TOOL_SYSTEM, "out of memory");
 	if (node.config.token != NULL)
 		crypto_generichash(node.token_digest, sizeof(node.token_digest),

@@ -55,6 +55,7 @@ struct vl_reader_options {
 	const uint8_t *prefix; /* its first bytes, when somebody has read them already: at most VL_READER_PREFIX */
 	size_t prefix_size;
 	bool follow;
+	bool again; /* after END, look again for what was acknowledged since */
 	/* read to the last valid commit, acknowledged or not: for the writer's recovery and for verify */
 	bool ignore_head;
 	char *fault_path; /* room for 256 bytes: which file it is, when opening fails over one. Or NULL */

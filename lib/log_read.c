@@ -26,7 +26,7 @@ struct vl_reader {
 	const struct vl_os *os;
 	const struct vl_kernels *kernels;
 	enum kind kind;
-	bool follow, ignore_head;
+	bool follow, again, ignore_head;
 	struct vl_names names; /* not of a stream */
 	char *archive;         /* or NULL */
 	size_t archive_size;
@@ -715,38 +715,45 @@ static valori_code end_at_head(struct vl_reader *reader, valori_error *error)
 	return end_here(reader, at > reader->end ? at - reader->end : 0);
 }
 
-/* Waits until the head has moved. */
+/* Has the head moved? Else END. */
+static valori_code look_for_more(struct vl_reader *reader, valori_error *error)
+{
+	struct vl_head head;
+	struct vl_os_stat found;
+	valori_code code = vl_head_read(reader->os, reader->kernels, reader->names.head, &head, error);
+	int result;
+
+	if (code == VALORI_OK && memcmp(head.log_id, reader->base.log_id, 32) != 0)
+		return vl_fail(error, VALORI_OTHER_LOG, "%s: was replaced by another log", reader->names.live);
+	if (code != VALORI_OK && code != VALORI_NOT_FOUND)
+		return code;
+	if (code == VALORI_OK && head.commits > reader->position.frontier.size) {
+		reader->head = head;
+		reader->has_head = true;
+		return VALORI_OK;
+	}
+	result = reader->os->stat(reader->os->context, reader->segment.fd, &found);
+	if (result < 0)
+		return vl_fail_system(error, result, reader->name, "cannot be looked at");
+	if (found.size >= reader->end)
+		return VALORI_END;
+	vl_fail(error, VALORI_MISSING, "%s: was cut to %llu bytes under its reader, before event %llu", reader->name,
+		(unsigned long long)found.size, (unsigned long long)reader->position.height);
+	if (error != NULL)
+		error->offset = found.size;
+	return VALORI_MISSING;
+}
+
 static valori_code wait_for_more(struct vl_reader *reader, valori_error *error)
 {
-	uint64_t commits = reader->position.frontier.size;
 	unsigned pause = 1;
 
 	for (;;) {
-		struct vl_head head;
-		struct vl_os_stat found;
-		valori_code code = vl_head_read(reader->os, reader->kernels, reader->names.head, &head, error);
+		valori_code code = look_for_more(reader, error);
 		int result;
 
-		if (code == VALORI_OK && memcmp(head.log_id, reader->base.log_id, 32) != 0)
-			return vl_fail(error, VALORI_OTHER_LOG, "%s: was replaced by another log", reader->names.live);
-		if (code != VALORI_OK && code != VALORI_NOT_FOUND)
+		if (code != VALORI_END)
 			return code;
-		if (code == VALORI_OK && head.commits > commits) {
-			reader->head = head;
-			reader->has_head = true;
-			return VALORI_OK;
-		}
-		result = reader->os->stat(reader->os->context, reader->segment.fd, &found);
-		if (result < 0)
-			return vl_fail_system(error, result, reader->name, "cannot be looked at");
-		if (found.size < reader->end) {
-			vl_fail(error, VALORI_MISSING, "%s: was cut to %llu bytes under its reader, before event %llu",
-				reader->name, (unsigned long long)found.size,
-				(unsigned long long)reader->position.height);
-			if (error != NULL)
-				error->offset = found.size;
-			return VALORI_MISSING;
-		}
 		result = reader->os->wait(reader->os->context, reader->segment.fd, pause);
 		if (result < 0)
 			return vl_fail_system(error, result, reader->name, "cannot be waited for");
@@ -765,9 +772,11 @@ static valori_code peek(struct vl_reader *reader, bool may_wait, struct vl_commi
 		bool is_over;
 
 		if (is_bounded(reader) && !is_below_head(reader)) {
-			if (!may_wait)
+			if (!may_wait && !reader->again)
 				return end_at_head(reader, error);
-			code = wait_for_more(reader, error);
+			code = may_wait ? wait_for_more(reader, error) : look_for_more(reader, error);
+			if (code == VALORI_END)
+				return end_here(reader, 0);
 			if (code != VALORI_OK)
 				return code;
 			continue;
@@ -1207,6 +1216,7 @@ valori_code vl_reader_open(const struct vl_env *env, const struct vl_os *os, con
 	reader->kind = STREAM;
 	reader->segment.fd = -1;
 	reader->follow = options->follow;
+	reader->again = options->again;
 	reader->ignore_head = options->ignore_head;
 	vl_buf_init(&reader->list, env);
 	if (options->path == NULL) {

@@ -69,10 +69,15 @@ valori_code valori_log_open(const char *path, const char *archive, uint32_t flag
 			    valori_error *error)
 {
 	struct vl_reader_options options = {
-		.path = path, .archive = archive, .fd = -1, .follow = (flags & VALORI_LOG_FOLLOW) != 0};
+		.path = path,
+		.archive = archive,
+		.fd = -1,
+		.follow = (flags & VALORI_LOG_FOLLOW) != 0,
+		.again = (flags & VALORI_LOG_AGAIN) != 0,
+	};
 
 	*out = NULL;
-	if (path == NULL || (flags & ~(uint32_t)VALORI_LOG_FOLLOW) != 0)
+	if (path == NULL || (flags & ~(uint32_t)(VALORI_LOG_FOLLOW | VALORI_LOG_AGAIN)) != 0)
 		return vl_fail(error, VALORI_INVALID, "no path given, or unknown flags");
 	return open_log(&options, out, error);
 }
@@ -308,7 +313,7 @@ valori_code valori_log_find(valori_log *log, const valori_when *when, uint64_t *
 		return vl_fail(error, VALORI_INVALID, "%s: a stream cannot be searched", options.name);
 	if (when->kind > VALORI_WHEN_TIME)
 		return vl_fail(error, VALORI_INVALID, "unknown kind of moment %u", when->kind);
-	options.follow = false;
+	options.follow = options.again = false;
 	code = vl_reader_open(log->env, &vl_os_real, &options, &reader, error);
 	if (code != VALORI_OK)
 		return code;

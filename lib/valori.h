@@ -584,7 +584,10 @@ typedef struct valori_commit_view { /* one commit; pointers are borrowed until t
 	valori_hash tree_root;	/* of the log tree after it, computed */
 } valori_commit_view;
 
-enum { VALORI_LOG_FOLLOW = 1 << 0 }; /* at the end wait for more instead of END (live logs only) */
+enum {				   /* flags of valori_log_open, for live logs */
+	VALORI_LOG_FOLLOW = 1 << 0, /* at the end wait for more instead of END */
+	VALORI_LOG_AGAIN = 1 << 1   /* END may be asked again: then what was acknowledged since follows */
+};
 
 /*
  * A store (directory or live file: all its segments, as far as what is acknowledged), or one sealed segment. archive

@@ -7,6 +7,8 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -23,6 +25,8 @@ enum {
 	PATIENCE_MS = 5000,	/* for the head, and for each piece of a body */
 	IDLE_MS = 60000,	/* a kept connection without a request */
 	PIECE = 16384,		/* of a body */
+	CHUNK_SMALL = 4096,	/* a piece of a stream that is sent in one packet */
+	WRITE_MAX = 1 << 20,	/* at once */
 	RATE_MIN = 16384,	/* bytes a second that a body must bring, once PATIENCE_MS are over */
 	WATCH_MS = 500,		/* between two looks at who is too slow */
 	GRACE_MS = 10000,	/* for the requests that run when the server stops */
@@ -165,6 +169,7 @@ static const char *status_text(int status)
 		{408, "Request Timeout"},
 		{409, "Conflict"},
 		{410, "Gone"},
+		{412, "Precondition Failed"},
 		{413, "Content Too Large"},
 		{416, "Range Not Satisfiable"},
 		{422, "Unprocessable Content"},
@@ -234,10 +239,12 @@ static bool is_of(const struct http_request *request, const struct ends *ends)
 	       inet_ntop(AF_INET, &ends->address, text, sizeof(text)) != NULL && strcmp(text, info->remote_addr) == 0;
 }
 
-/* Is it to be read no more? Such a connection can still be answered. ends NULL: the socket that listens. */
+/* Is it meant? Who is not read any more can still be answered. ends NULL: the socket that listens. */
 typedef bool verdict(const struct http_server *server, const void *context, const struct ends *ends);
 
-static void stop_reading(const struct http_server *server, verdict *is_stopped, const void *context)
+/* Calls visit for the sockets of which the verdict is yes. */
+static void each_socket(const struct http_server *server, verdict *is_meant, const void *context,
+			void (*visit)(void *argument, int fd), void *argument)
 {
 	DIR *directory = opendir("/proc/self/fd");
 	const struct dirent *entry;
@@ -257,10 +264,21 @@ static void stop_reading(const struct http_server *server, verdict *is_stopped, 
 			ends = (struct ends){.address = peer.sin_addr, .port = ntohs(peer.sin_port)};
 			known = &ends;
 		}
-		if (is_stopped(server, context, known))
-			shutdown(fd, SHUT_RD);
+		if (is_meant(server, context, known))
+			visit(argument, fd);
 	}
 	closedir(directory);
+}
+
+static void shut(void *argument, int fd)
+{
+	(void)argument;
+	shutdown(fd, SHUT_RD);
+}
+
+static void stop_reading(const struct http_server *server, verdict *is_stopped, const void *context)
+{
+	each_socket(server, is_stopped, context, shut, NULL);
 }
 
 static bool is_this(const struct http_server *server, const void *context, const struct ends *ends)
@@ -451,22 +469,83 @@ void http_stream_begin(struct http_request *request, int status, const char *typ
 	mg_write(request->connection, head, head_size);
 }
 
+/* The library gives up when nothing was read for a while; who streams may wait longer. */
+static bool write_all(struct http_request *request, const char *data, size_t size)
+{
+	unsigned patience = request->patience;
+
+	while (size > 0) {
+		int written = mg_write(request->connection, data, size < WRITE_MAX ? size : WRITE_MAX);
+
+		if (written > 0) {
+			data += written;
+			size -= (size_t)written;
+			patience = request->patience;
+		} else if (written < 0 || patience-- == 0 || http_is_stopping(request)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* A piece with its length before and an end behind; a small one in one packet. */
+static bool write_chunk(struct http_request *request, const char *data, size_t size)
+{
+	char small[CHUNK_SMALL + 24];
+	int used = snprintf(small, sizeof(small), "%zx\r\n", size);
+
+	if (size > CHUNK_SMALL)
+		return write_all(request, small, (size_t)used) && write_all(request, data, size) &&
+		       write_all(request, "\r\n", 2);
+	memcpy(small + used, data, size);
+	memcpy(small + used + size, "\r\n", 2);
+	return write_all(request, small, (size_t)used + size + 2);
+}
+
 bool http_stream_write(struct http_request *request, const void *data, size_t size)
 {
 	bool whole;
 
 	if (size == 0 || request->is_head)
 		return !request->is_head;
-	if (request->is_stream)
-		whole = mg_send_chunk(request->connection, data, (unsigned)size) > 0;
-	else
-		whole = mg_write(request->connection, data, size) == (int)size;
+	if (request->must_close)
+		return false;
+	whole = request->is_stream ? write_chunk(request, data, size) : write_all(request, data, size);
 	/* What comes next would be taken for the rest of this. */
-	if (!whole && !request->must_close) {
+	if (!whole) {
 		request->must_close = true;
 		hang_up(request);
 	}
 	return whole;
+}
+
+static void take_socket(void *context, int fd)
+{
+	struct http_request *request = context;
+	static const struct {
+		int level, option, value;
+	} settings[] = {
+		{SOL_SOCKET, SO_KEEPALIVE, 1},
+		{IPPROTO_TCP, TCP_KEEPIDLE, 20},
+		{IPPROTO_TCP, TCP_KEEPINTVL, 10},
+		{IPPROTO_TCP, TCP_KEEPCNT, 3},
+	};
+
+	request->fd = fd + 1;
+	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
+		setsockopt(fd, settings[i].level, settings[i].option, &settings[i].value, sizeof(settings[i].value));
+}
+
+void http_stream_watch(struct http_request *request)
+{
+	each_socket(request->server, is_this, request, take_socket, request);
+}
+
+bool http_is_gone(const struct http_request *request)
+{
+	struct pollfd poll_fd = {.fd = request->fd - 1, .events = POLLRDHUP};
+
+	return request->fd > 0 && poll(&poll_fd, 1, 0) > 0 && poll_fd.revents != 0;
 }
 
 /* ---- bodies ---- */

@@ -31,7 +31,9 @@ struct http_request {
 	size_t body_size;
 	int status;	     /* of the answer; 0: not answered yet */
 	const char *headers; /* whole lines for whatever the answer is, or NULL; borrowed */
+	unsigned patience;   /* times 5 s that a stream waits for its client to read; 0: once */
 	/* private to http.c from here on */
+	int fd; /* of http_stream_watch, plus 1 */
 	void *connection;
 	struct http_server *server;
 	struct http_request *next, *before; /* of those that run */
@@ -96,8 +98,12 @@ void http_error(struct http_request *request, int status, const char *headers, c
  * HEAD there are no pieces.
  */
 void http_stream_begin(struct http_request *request, int status, const char *type, const char *headers, uint64_t size);
-/* false: the client is gone, or does not read. */
+/* false: the client is gone, or has not read anything for so long (patience). */
 bool http_stream_write(struct http_request *request, const void *data, size_t size);
+/* For streams that may be silent for long: finds out, within a minute, that the client's machine is gone. */
+void http_stream_watch(struct http_request *request);
+/* Has the client hung up? Asked while there is nothing to write. After http_stream_watch. */
+bool http_is_gone(const struct http_request *request);
 bool http_is_stopping(const struct http_request *request);
 
 uint64_t http_now_ns(void); /* monotonic */

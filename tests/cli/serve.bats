@@ -291,7 +291,10 @@ load serve
 @test "every path of /openapi.json is answered, and the figures are well-formed" {
 	node -l db -d 2
 	for path in $(ask GET /openapi.json | jq -r '.paths|to_entries[]|select(.value.get)|.key'); do
-		ask GET "${path//\{*\}/0}" >/dev/null
+		case $path in
+		*/events) ask GET "$path?start_offset=1" >/dev/null ;; # from 0 it never ends
+		*) ask GET "${path//\{*\}/0}" >/dev/null ;;
+		esac
 		[ "$(code)" != 405 ] && [ "$(code)" != 500 ] || return 1
 		[[ $path == *'{'* ]] || [[ $(cat answer) != *"no such thing"* ]]
 	done

@@ -1704,6 +1704,46 @@ static void test_lock(void)
 	check(vl_lock_take(&vl_os_real, "nowhere/x.lock", 0, &fd, &error) == VALORI_IO, "no directory, no lock");
 }
 
+/* A reader that was at the end goes on with what is acknowledged since, over rotations, and with nothing else. */
+static void test_again(void)
+{
+	struct vl_reader *reader;
+	struct vl_writer *writer;
+	struct vl_commit commit;
+	struct vl_position other;
+	uint64_t wrong = 0, early = 0;
+
+	history_new(14);
+	for (uint32_t i = 0; i < 90; i++)
+		history_add(1, i % 9);
+	writer_options.segment_size = 4096 + 4000;
+	make_log("again", 0);
+	writer_open(&writer, NULL);
+	vl_reader_open(env, &disk, &(struct vl_reader_options){.path = "again", .again = true}, &reader, &error);
+	for (uint64_t n = 0; n < 90; n++) {
+		early += vl_reader_next(reader, &commit, &error) != VALORI_END;
+		/* in the file, and not acknowledged */
+		vl_writer_append(writer, history.bytes.data + history_begin(n), history.ends[n] - history_begin(n),
+				 &history.after[n], &error);
+		early += vl_reader_next(reader, &commit, &error) != VALORI_END;
+		vl_writer_sync(writer, &error);
+		wrong += vl_reader_next(reader, &commit, &error) != VALORI_OK || commit.number != n ||
+			 vl_position_difference(vl_reader_position(reader), &history.after[n]) != NULL;
+	}
+	check_u64(wrong, 0, "what was acknowledged since the end is given when asked again");
+	check_u64(early, 0, "and what is not acknowledged is not");
+	check(strcmp(vl_reader_path(reader), "again/events.log") == 0 && vl_reader_position(reader)->height == 90 &&
+		      history.ends[89] > 3 * 4000,
+	      "over rotations");
+	vl_writer_close(writer, &error);
+	vl_os_real.unlink(NULL, "again/events.log");
+	vl_os_real.unlink(NULL, "again/events.head");
+	position_new(&other, 98);
+	vl_log_create(env, &disk, &names, &other, &error);
+	check(vl_reader_next(reader, &commit, &error) == VALORI_OTHER_LOG, "another log in its place is seen");
+	vl_reader_close(reader);
+}
+
 static void test_follow(void)
 {
 	struct vl_reader *reader;
@@ -1907,6 +1947,7 @@ int main(void)
 	test_memory();
 	test_stream();
 	test_lock();
+	test_again();
 	test_follow();
 	test_sealed();
 	test_spoiled();
