@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { OPT_EXPECT, OPT_EXPECTED_HASH, OPT_SNAPSHOT, OPT_ARCHIVE, OPT_AT, OPT_STRICT, OPT_REPORT, OPT_TRACE };
+enum { OPT_EXPECT, OPT_EXPECTED_HASH, OPT_SNAPSHOT, OPT_ARCHIVE, OPT_AT, OPT_STRICT, OPT_REPORT, OPT_TRACE, OPT_BUILD_INDEX };
 
 static const struct tool_opt opts[] = {
 	[OPT_EXPECT] = {'x', "expect", "HASH", NULL,
@@ -21,6 +21,7 @@ static const struct tool_opt opts[] = {
 	[OPT_REPORT] = {0, "report", "FILE", NULL, "write the answer to FILE, too, as one JSON object"},
 	[OPT_TRACE] = {0, "trace", NULL, NULL,
 		       "print number, first event, event count, time, offset and state root of each commit"},
+	[OPT_BUILD_INDEX] = {0, "build-index", NULL, NULL, "build the snapshot's index anew from the log, and compare"},
 	{0},
 };
 
@@ -28,7 +29,7 @@ const struct tool tool = {
 	.name = "valori-verify",
 	.synopsis =
 		"[-qv] [--json] [-x HASH] [-s FILE] [--archive=DIR] [--at=WHEN] [--strict] [--report=FILE] "
-		"[--trace] [LOG|SNAPSHOT|-]...",
+		"[--trace] [--build-index] [LOG|SNAPSHOT|-]...",
 	.summary = "Proves that an event log, a snapshot, or both are what they should be.",
 	.opts = opts,
 	.has = TOOL_JSON | TOOL_PROGRESS,
@@ -37,7 +38,7 @@ const struct tool tool = {
 struct question {
 	valori_verify_options options;
 	const char *name, *expect;
-	bool strict, trace;
+	bool strict, trace, index;
 };
 
 static void parse_expect(struct question *question, const char *text)
@@ -174,6 +175,79 @@ static int answer(const struct question *question, const valori_verify_report *r
 	return status != TOOL_OK ? status : written;
 }
 
+/* The index that a store opened like this has; its digest, too. */
+static valori_code index_of(const valori_options *options, valori_index_info *info, valori_error *error)
+{
+	valori_view *view = NULL;
+	valori *store;
+	valori_code code = valori_open(options, &store, error);
+
+	if (code != VALORI_OK)
+		return code;
+	code = valori_view_open(store, &view, error);
+	if (code == VALORI_OK)
+		code = valori_view_index(view, info, error);
+	valori_view_close(view);
+	valori_close(store, NULL);
+	return code;
+}
+
+/*
+ * Is the index of the snapshot the one that the log makes? An index can agree with its digest and with the state, and
+ * be another one all the same.
+ */
+static void check_index(const struct question *question, valori_verify_report *report)
+{
+	const valori_verify_options *asked = &question->options;
+	valori_options options = VALORI_OPTIONS_INIT;
+	valori_index_info saved = {.size = sizeof saved}, made = {.size = sizeof made};
+	long threads = sysconf(_SC_NPROCESSORS_ONLN);
+	valori_error error = {0};
+	valori_code code = VALORI_UNKNOWABLE;
+
+	if (report->verdict == VALORI_TAMPERED || report->verdict == VALORI_VERDICT_DAMAGED ||
+	    report->verdict == VALORI_INDETERMINATE)
+		return;
+	options.log = asked->path;
+	options.snapshot = asked->snapshot;
+	options.archive = asked->archive;
+	options.flags = VALORI_READ | VALORI_INDEX_SAVED;
+	if (asked->path == NULL || report->is_snapshot)
+		snprintf(error.message, sizeof error.message, "it takes a log to build it from");
+	else
+		code = index_of(&options, &saved, &error);
+	options.snapshot = "";
+	options.flags = VALORI_READ | VALORI_INDEX;
+	options.index_threads = threads > 0 ? (uint32_t)threads : 1;
+	options.index_boundary = saved.boundary;
+	options.at = (valori_when){.kind = VALORI_WHEN_HEIGHT, .value = saved.boundary};
+	if (code == VALORI_OK)
+		code = index_of(&options, &made, &error);
+	if (code == VALORI_OK && made.kind != saved.kind) {
+		options.index = saved.kind; /* of a process that wanted another than the log says */
+		code = index_of(&options, &made, &error);
+	}
+	if (code == VALORI_OK && (made.since != saved.since || made.boundary != saved.boundary)) {
+		code = VALORI_UNKNOWABLE;
+		snprintf(error.message, sizeof error.message, "it began at event %llu, from the log it would at %llu",
+			 (unsigned long long)saved.since, (unsigned long long)made.since);
+	}
+	if (code != VALORI_OK) {
+		report->verdict = VALORI_INDETERMINATE;
+		snprintf(report->sentence, sizeof report->sentence, "%s: index not compared: %s", question->name,
+			 error.message);
+	} else if (memcmp(&saved.digest, &made.digest, sizeof saved.digest) != 0) {
+		report->verdict = VALORI_TAMPERED;
+		snprintf(report->sentence, sizeof report->sentence,
+			 "%s: the index of the snapshot is not the one that the log makes up to event %llu; the state "
+			 "is sound; valori-snapshot -l %s --no-index leaves it out",
+			 question->name, (unsigned long long)saved.boundary, question->name);
+	} else {
+		snprintf(report->note, sizeof report->note, "the index is the one that the log makes up to event %llu",
+			 (unsigned long long)saved.boundary);
+	}
+}
+
 /* Of files of the Rust system its own hashes are the measure. */
 static int verify_upstream(const struct question *question, const char *path, const char *report_path)
 {
@@ -224,7 +298,11 @@ static int verify(struct question *question, const char *path, const char *repor
 	code = valori_verify(options, &report, &error);
 	if (options->fd > STDIN_FILENO)
 		close(options->fd);
-	return code == VALORI_OK ? answer(question, &report, report_path) : tool_fail_open(path, &error);
+	if (code != VALORI_OK)
+		return tool_fail_open(path, &error);
+	if (question->index)
+		check_index(question, &report);
+	return answer(question, &report, report_path);
 }
 
 int main(int argc, char **argv)
@@ -256,6 +334,9 @@ int main(int argc, char **argv)
 			break;
 		case OPT_TRACE:
 			question.trace = true;
+			break;
+		case OPT_BUILD_INDEX:
+			question.index = true;
 			break;
 		}
 	if (argc - optind > 1 && (question.expect != NULL || report != NULL))
