@@ -408,17 +408,14 @@ void body_request(valori_op *op, const struct body_request *request)
 	memcpy(op->request, request->bytes, VALORI_REQUEST_SIZE);
 }
 
-void body_request_parts(valori_op *ops, size_t count, const struct body_request *request)
+void body_request_part(valori_op *op, unsigned part, const struct body_request *request)
 {
 	unsigned char bytes[VALORI_REQUEST_SIZE + 1];
 
-	if (count == 0 || !request->is_there)
+	body_request(op, request);
+	if (!request->is_there || part == 0)
 		return;
-	body_request(&ops[0], request);
 	memcpy(bytes, request->bytes, VALORI_REQUEST_SIZE);
-	for (size_t i = 1; i < count; i++) {
-		bytes[VALORI_REQUEST_SIZE] = (unsigned char)i;
-		ops[i].flags |= VALORI_OP_REQUEST;
-		crypto_generichash(ops[i].request, VALORI_REQUEST_SIZE, bytes, sizeof(bytes), NULL, 0);
-	}
+	bytes[VALORI_REQUEST_SIZE] = (unsigned char)part;
+	crypto_generichash(op->request, VALORI_REQUEST_SIZE, bytes, sizeof(bytes), NULL, 0);
 }

@@ -92,10 +92,11 @@ bool body_metadata(struct exchange *x, const struct body_text *text, const struc
 /* Gives an operation the id of a request, if there is one. */
 void body_request(valori_op *op, const struct body_request *request);
 /*
- * The same for the operations of one request behind its first: each gets an id of its own that follows from the
- * request's, so that a repeated request is repeated in all its parts, and does nothing.
+ * The same for one of the operations of a request that has several: part 0 gets the request's id, each other one an id
+ * of its own that follows from it, so that a repeated request is repeated in all its parts, and does nothing. A part
+ * keeps its number when another one is not needed.
  */
-void body_request_parts(valori_op *ops, size_t count, const struct body_request *request);
+void body_request_part(valori_op *op, unsigned part, const struct body_request *request);
 
 /* Member receipt: what the insert of a vector did; serve_receipt.c. */
 void reply_receipt(struct exchange *x, struct tool_json *json, uint64_t id, const struct body_vector *vector,

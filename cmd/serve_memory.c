@@ -97,7 +97,8 @@ void route_memory_upsert(struct exchange *x)
 		ops[3].from = (valori_ref){.kind = VALORI_REF_OP, .id = 2};
 		count = 4;
 	}
-	body_request_parts(ops, count, &request);
+	for (size_t i = 0; i < count; i++)
+		body_request_part(&ops[i], (unsigned)i, &request);
 	if (!serve_reserve(x, nodes, 1))
 		return;
 	done = commit_ops(x, ops, count, NULL, ids);
@@ -211,26 +212,29 @@ void route_meta_get(struct exchange *x)
 
 /* ---- what supersedes and contradicts what ---- */
 
-/* The first node of a record, or an op that makes one, as an end of an edge. */
-static valori_ref node_of(const valori_record *record, valori_op *ops, size_t *count)
+/* The first node of a record, or an op that makes one, as an end of an edge. part: that op's, of the request. */
+static valori_ref node_of(const valori_record *record, unsigned part, const struct body_request *request,
+			  valori_op *ops, size_t *count)
 {
 	valori_ref ref = {.kind = VALORI_REF_OP, .id = *count};
 
 	if (record->node != VALORI_NONE)
 		return (valori_ref){.kind = VALORI_REF_ID, .id = record->node};
-	ops[(*count)++] = (valori_op){.kind = VALORI_OP_NODE_CREATE,
-				      .object_kind = NODE_RECORD,
-				      .collection = record->collection,
-				      .target = {.kind = VALORI_REF_ID, .id = record->id}};
+	ops[*count] = (valori_op){.kind = VALORI_OP_NODE_CREATE,
+				  .object_kind = NODE_RECORD,
+				  .collection = record->collection,
+				  .target = {.kind = VALORI_REF_ID, .id = record->id}};
+	body_request_part(&ops[(*count)++], part, request);
 	return ref;
 }
 
-/* A live record; false: answered. */
-static bool find_record(struct exchange *x, uint64_t id, valori_record *out)
+/* A live record, or a hidden one, if that may be; false: answered. */
+static bool find_record(struct exchange *x, uint64_t id, bool may_be_hidden, valori_record *out)
 {
 	if (exchange_view(x) == NULL)
 		return false;
-	if (valori_record_get(x->view, id, out, NULL) == VALORI_OK && out->status == VALORI_LIVE)
+	if (valori_record_get(x->view, id, out, NULL) == VALORI_OK &&
+	    (out->status == VALORI_LIVE || (may_be_hidden && out->status == VALORI_TOMBSTONE)))
 		return true;
 	fail_with(x, 404, "not_found", "record %llu: is not there", (unsigned long long)id);
 	return false;
@@ -241,11 +245,11 @@ void route_consolidate(struct exchange *x)
 	struct body_u64 old = {0};
 	struct body_vector vector = {0};
 	struct body_text metadata = {0}, base64 = {0};
+	struct body_request request = {0};
 	const struct body_member members[] = {
-		{"old_record_id", BODY_U64, true, &old},
-		{"new_vector", BODY_VECTOR, true, &vector},
-		{"metadata", BODY_JSON, false, &metadata},
-		{"metadata_base64", BODY_TEXT, false, &base64},
+		{"old_record_id", BODY_U64, true, &old},       {"new_vector", BODY_VECTOR, true, &vector},
+		{"metadata", BODY_JSON, false, &metadata},     {"metadata_base64", BODY_TEXT, false, &base64},
+		{"request_id", BODY_REQUEST, false, &request},
 	};
 	valori_op ops[5];
 	uint64_t ids[5];
@@ -256,7 +260,8 @@ void route_consolidate(struct exchange *x)
 	valori_ref from, to;
 	bool done;
 
-	if (!body_read(x, members, sizeof(members) / sizeof(members[0])) || !find_record(x, old.value, &record))
+	if (!body_read(x, members, sizeof(members) / sizeof(members[0])) ||
+	    !find_record(x, old.value, request.is_there, &record))
 		return;
 	ops[count++] = (valori_op){.kind = VALORI_OP_INSERT,
 				   .vector_kind = VALORI_F32,
@@ -271,7 +276,7 @@ void route_consolidate(struct exchange *x)
 				 .collection = record.collection,
 				 .target = {.kind = VALORI_REF_OP, .id = 0}};
 	from = (valori_ref){.kind = VALORI_REF_OP, .id = count++};
-	to = node_of(&record, ops, &count);
+	to = node_of(&record, 2, &request, ops, &count);
 	nodes = count - 1;
 	ops[count++] = (valori_op){.kind = VALORI_OP_EDGE_CREATE,
 				   .object_kind = EDGE_SUPERSEDES,
@@ -279,6 +284,10 @@ void route_consolidate(struct exchange *x)
 				   .from = from,
 				   .to = to};
 	ops[count] = (valori_op){.kind = VALORI_OP_SOFT_DELETE, .target = {.kind = VALORI_REF_ID, .id = old.value}};
+	body_request_part(&ops[0], 0, &request);
+	body_request_part(&ops[1], 1, &request);
+	body_request_part(&ops[count - 1], 3, &request);
+	body_request_part(&ops[count], 4, &request);
 	if (!serve_reserve(x, nodes, 1))
 		return;
 	done = commit_ops(x, ops, count + 1, &receipt, ids);
@@ -345,10 +354,12 @@ void route_contradict(struct exchange *x)
 {
 	struct body_u64 a = {0}, b = {0};
 	struct body_text threshold = {0};
+	struct body_request request = {0};
 	const struct body_member members[] = {
 		{"record_a", BODY_U64, true, &a},
 		{"record_b", BODY_U64, true, &b},
 		{"threshold", BODY_JSON, false, &threshold},
+		{"request_id", BODY_REQUEST, false, &request},
 	};
 	int32_t *vectors, limit = 55706 /* 0.85 */;
 	valori_info info = {.size = sizeof(info)};
@@ -362,8 +373,9 @@ void route_contradict(struct exchange *x)
 	bool contradicts, done = true;
 	uint32_t bits;
 
-	if (!body_read(x, members, sizeof(members) / sizeof(members[0])) || !find_record(x, a.value, &record_a) ||
-	    !find_record(x, b.value, &record_b) || (vectors = exchange_alloc(x, 2 * dim, sizeof(*vectors))) == NULL)
+	if (!body_read(x, members, sizeof(members) / sizeof(members[0])) ||
+	    !find_record(x, a.value, false, &record_a) || !find_record(x, b.value, false, &record_b) ||
+	    (vectors = exchange_alloc(x, 2 * dim, sizeof(*vectors))) == NULL)
 		return;
 	if (threshold.text != NULL &&
 	    (valori_f32_from_decimal(threshold.text, threshold.size, &bits) != threshold.size ||
@@ -376,8 +388,8 @@ void route_contradict(struct exchange *x)
 	similarity = cosine(vectors, vectors + dim, dim);
 	contradicts = similarity * 65536 >= (int64_t)limit * 1000000;
 	if (contradicts) {
-		valori_ref from = node_of(&record_a, ops, &count);
-		valori_ref to = node_of(&record_b, ops, &count);
+		valori_ref from = node_of(&record_a, 1, &request, ops, &count);
+		valori_ref to = node_of(&record_b, 2, &request, ops, &count);
 		size_t nodes = count;
 
 		ops[count++] = (valori_op){.kind = VALORI_OP_EDGE_CREATE,
@@ -385,6 +397,7 @@ void route_contradict(struct exchange *x)
 					   .collection = record_a.collection,
 					   .from = from,
 					   .to = to};
+		body_request_part(&ops[count - 1], 0, &request);
 		if (!serve_reserve(x, nodes, 1))
 			return;
 		done = commit_ops(x, ops, count, NULL, ids);

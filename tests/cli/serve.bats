@@ -231,6 +231,32 @@ load serve
 	[ "$(ask POST /v1/search '{"query":[1,0],"k":9}' | jq -c '[.results[].id]')" = '[3,2,1]' ]
 }
 
+@test "what supersedes or contradicts is said once, however often it is sent" {
+	node -l db -d 2
+	ask POST /v1/vectors/batch-insert '{"batch":[[1,0],[0,1],[2,0.1]]}'
+	against='{"record_a":0,"record_b":2,"request_id":"000102030405060708090a0b0c0d0e0f"}'
+	instead='{"old_record_id":1,"new_vector":[1,1],"request_id":"100102030405060708090a0b0c0d0e0f"}'
+	first=$(ask POST /v1/memory/contradict "$against" | jq -c '[.edge_id]')
+	second=$(ask POST /v1/memory/consolidate "$instead" | jq -c '[.new_record_id,.supersedes_edge_id]')
+	[ "$first $second" = '[0] [3,1]' ]
+	height=$(ask GET /health | jq .event_log_height)
+	for _ in 1 2; do
+		[ "$(ask POST /v1/memory/contradict "$against" | jq -c '[.edge_id]')" = "$first" ]
+		[ "$(ask POST /v1/memory/consolidate "$instead" | jq -c '[.new_record_id,.supersedes_edge_id]')" = "$second" ]
+		[ "$(ask GET /health | jq .event_log_height)" = "$height" ]
+		stop_node
+		node -l db -d 2
+	done
+	ask POST /v1/memory/consolidate "${instead/\[1,1\]/[1,2]}"
+	[ "$(code)" = 409 ]
+	ask POST /v1/memory/contradict "${against/2,/3,\"threshold\":0.5,}"
+	[ "$(code)" = 409 ]
+	# What is hidden stays so for a request that was never there before.
+	ask POST /v1/memory/consolidate "${instead/100102/110102}"
+	[ "$(code)" = 404 ]
+	[ "$(ask GET /health | jq .event_log_height)" = "$height" ]
+}
+
 @test "collections: made, listed, kept apart, dropped" {
 	node -d 2
 	[ "$(ask POST /v1/namespaces '{"name":"notes"}' | jq -c '[.id,.created]')" = '[1,true]' ]
