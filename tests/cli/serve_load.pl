@@ -37,7 +37,7 @@ sub ask {
 	return ($status, $rest);
 }
 
-sub value { my $n = $next++; ($n % 30000 - 15000, int($n / 30000) % 30000) }
+sub value { my $n = $next++; ($n % 30000 - 15000, int($n / 30000) % 28000) }
 
 while (time < $end) {
 	my $what = int rand 100;
