@@ -148,6 +148,8 @@ bool serve_is_welcome(struct exchange *x);
 
 /* Memory until the exchange is over; NULL: answered with 503. */
 void *exchange_alloc(struct exchange *x, size_t count, size_t size);
+/* Frees all of it early, and the body: for who has taken what he needs. */
+void exchange_forget(struct exchange *x);
 /* The newest version, the same for the whole exchange. NULL: answered. */
 valori_view *exchange_view(struct exchange *x);
 /* From now on the view is that of a moment; false: answered. serve_past.c. */

@@ -156,15 +156,16 @@ void route_batch_insert(struct exchange *x)
 
 	if (!(is_raw(x) ? read_raw(x, &rows) : read_json(x, &rows)))
 		return;
-	ids = exchange_alloc(x, rows.count + 1, sizeof(*ids));
-	if (ids == NULL)
-		return;
 	if (valori_batch_new(x->node->config.dim, &batch, &error) != VALORI_OK) {
 		fail(x, &error);
 		return;
 	}
 	for (size_t i = 0; i < rows.count && whole; i++)
 		whole = add_row(x, batch, &rows, i);
+	/* The batch has all of it. What the commit takes comes behind this, not on top. */
+	exchange_forget(x);
+	ids = whole ? exchange_alloc(x, rows.count + 1, sizeof(*ids)) : NULL;
+	whole = ids != NULL;
 	if (whole)
 		valori_batch_seal(batch);
 	whole = whole && serve_commit(x, batch, NULL, ids);

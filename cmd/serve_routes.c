@@ -128,6 +128,21 @@ void *exchange_alloc(struct exchange *x, size_t count, size_t size)
 	return kept->memory;
 }
 
+static void free_kept(struct exchange *x)
+{
+	for (struct kept *kept = x->kept, *next; kept != NULL; kept = next) {
+		next = kept->next;
+		free(kept);
+	}
+	x->kept = NULL;
+}
+
+void exchange_forget(struct exchange *x)
+{
+	free_kept(x);
+	http_body_free(x->http);
+}
+
 /* Waits for a turn, if want_turn, and then keeps the store from being replaced. */
 static void enter(struct exchange *x, bool want_turn)
 {
@@ -173,10 +188,7 @@ static void release(struct exchange *x)
 	if (x->json.file != NULL)
 		fclose(x->json.file);
 	free(x->reply);
-	for (struct kept *kept = x->kept, *next; kept != NULL; kept = next) {
-		next = kept->next;
-		free(kept);
-	}
+	free_kept(x);
 }
 
 /* ---- what a request brings ---- */

@@ -657,6 +657,15 @@ bool http_body(struct http_request *request)
 	return false;
 }
 
+void http_body_free(struct http_request *request)
+{
+	free(request->body);
+	request->body = NULL;
+	request->body_size = 0;
+	atomic_fetch_sub(&request->server->bodies, request->counted);
+	request->counted = 0;
+}
+
 /* ---- the library's calls ---- */
 
 static int hex_digit(char c)
@@ -722,8 +731,7 @@ static int handle(struct mg_connection *connection)
 		http_error(&request, 500, NULL, "internal", "nothing answers this request");
 	if (request.is_stream && !request.is_head && !request.must_close)
 		mg_send_chunk(connection, "", 0);
-	free(request.body);
-	atomic_fetch_sub(&server->bodies, request.counted);
+	http_body_free(&request);
 	leave(&request);
 	if (server->options.done != NULL)
 		server->options.done(server->options.context, &request, http_now_ns() - request.began_ns);

@@ -82,6 +82,8 @@ int64_t http_announced(const struct http_request *request);
  * and the connection will be closed.
  */
 bool http_body(struct http_request *request);
+/* Gives the memory back early. */
+void http_body_free(struct http_request *request);
 /* The same piece by piece: bytes read, 0 at the end, -1: answered as above. max counts all pieces; 0: the server's. */
 int64_t http_read(struct http_request *request, void *out, size_t size, uint64_t max);
 

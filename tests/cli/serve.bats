@@ -728,3 +728,18 @@ load serve
 	[ "$(jq -c '.paths["/v1/records"]|keys' answer)" = '["get","post"]' ]
 	[ "$(jq -c '.paths["/graph/node/{id}"]|keys' answer)" = '["delete","get"]' ]
 }
+
+@test "a batch takes no more than three times its body, with all that is kept of it" {
+	grep -q '^SANITIZED = no' "$BUILD/config.mak" || skip "a sanitizer keeps memory that was freed"
+	[ -r /proc/self/status ] || skip "there is no /proc"
+	perl -e 'srand 1; print "{\"batch\":[" . join(",", map { "[" . join(",", map { sprintf "%.6f", rand } 1 .. 384) . "]" }
+		1 .. 4000) . "]}"' >body
+	node -d 384 --records-max=4000 --connections=4
+	kept() { sed -n "s/^$1:[[:space:]]*\([0-9]*\) kB/\1/p" "/proc/$NODE/status"; }
+	before=$(kept VmRSS)
+	ask POST /v1/vectors/batch-insert @body
+	[ "$(code)" = 200 ]
+	took=$(($(kept VmHWM) - before))
+	echo "$took KiB for $(($(stat -c %s body) / 1024))"
+	[ "$took" -le $((3 * $(stat -c %s body) / 1024)) ]
+}
