@@ -2,13 +2,14 @@
 # search.sh - what search costs and finds, beside hnswlib and faiss, as one run: tables, ratios against their floors, a
 # plot.
 #
-# usage: bench/search.sh [--quick|--tiny] [--data DIR] [--rows N] [--rounds N] [--out DIR]
+# usage: bench/search.sh [--quick|--tiny] [--data DIR] [--rows N] [--rounds N] [--out DIR] [--keep]
 #
 # The sets: those of DIR (sift-200k and fashion-20k there; ../shared/data beside this tree, when there is one), and made
 # ones, 1,000,000 x 128 and 100,000 x 768. --quick: of the made ones only 30,000 x 768; about three minutes. --tiny:
 # some thousand rows of everything, which only shows that it works. --rows: no set has more.
 # DIR/search.tsv, DIR/search-summary.tsv and, with gnuplot, DIR/search.svg are written: build/bench-search/ unless --out
-# says otherwise. Run it on a machine that has nothing else to do.
+# says otherwise. --keep: they are copied to bench/results/, under the date, and the line that shows the plot in the
+# README is printed. Run it on a machine that has nothing else to do.
 #
 # The other libraries take part where Debian's g++, libhnswlib-dev, libfaiss-dev and libopenblas-dev are installed.
 set -euo pipefail
@@ -16,12 +17,13 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 cd "$here"
 export BUILD=${BUILD:-build}
-data='' rows=0 rounds='' out=$BUILD/bench-search size=full
+data='' rows=0 rounds='' out=$BUILD/bench-search size=full keep=''
 [ -d "${VALORI_SHARED:-../shared}/data" ] && data=${VALORI_SHARED:-../shared}/data
 
 while [ $# -gt 0 ]; do
 	case $1 in
 	--quick | --tiny) size=${1#--} ;;
+	--keep) keep=yes ;;
 	--data | --rows | --rounds | --out)
 		[ $# -gt 1 ] || { echo "search.sh: $1: needs a value" >&2; exit 2; }
 		case $1 in
@@ -122,3 +124,10 @@ else
 fi
 grep -v '^#' "$summary" | { column -t -s "$(printf '\t')" 2>/dev/null || cat "$summary"; }
 echo "search.sh: $table $summary $plot" >&2
+if [ -n "$keep" ]; then
+	kept=bench/results/$(date -u +%F)-search
+	cp "$table" "$kept.tsv"
+	cp "$summary" "$kept-summary.tsv"
+	[ -z "$plot" ] || cp "$plot" "$kept.svg"
+	echo "![queries a second at each recall, beside hnswlib and faiss]($kept.svg)"
+fi
