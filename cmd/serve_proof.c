@@ -42,6 +42,7 @@ void route_proof_state(struct exchange *x)
 	tool_json_text(json, "history", tool_history(info.commits, &info.tree_root, history));
 	tool_json_hash(json, "log_id", &info.log_id);
 	tool_json_u64(json, "record_count", info.record_live);
+	tool_json_u64(json, "record_slots", info.record_slots);
 	tool_json_u64(json, "node_count", info.node_live);
 	tool_json_u64(json, "edge_count", info.edge_live);
 	reply_send(x, 200);
@@ -169,6 +170,7 @@ static bool read_time(struct exchange *x, const char *name, uint64_t *out)
 /* What of the log is asked for, and as what. */
 struct chapter {
 	uint64_t from, to, since; /* times; an event number */
+	uint64_t limit;		  /* events, at most */
 	bool is_rows;		  /* lines as of valori-replay --json, not one object */
 	bool is_over;		  /* nothing is there, so far */
 	uint32_t dim;
@@ -201,6 +203,8 @@ static valori_code tell(struct exchange *x, valori_log *log, struct chapter *cha
 		for (uint32_t i = 0; i < commit.event_count && commit.time_ms >= chapter->from; i++) {
 			if (commit.first_event + i < chapter->since)
 				continue;
+			if (chapter->total == chapter->limit)
+				return VALORI_END;
 			code = valori_log_event(log, i, &event, error);
 			if (code != VALORI_OK)
 				return code;
@@ -250,6 +254,7 @@ static void send_timeline(struct exchange *x, valori_log *log, struct chapter *c
 		if (chapter->is_rows)
 			tool_json_begin(&json);
 		tool_json_text(&json, "error", error.message);
+		tool_json_text(&json, "code", valori_code_name(code));
 	}
 	if (!chapter->is_rows || code != VALORI_END)
 		tool_json_end(&json);
@@ -260,14 +265,15 @@ void route_timeline(struct exchange *x)
 {
 	const struct serve_config *config = &x->node->config;
 	const char *accept = http_header(x->http, "Accept");
-	struct chapter chapter = {.to = VALORI_NONE};
+	struct chapter chapter = {.to = VALORI_NONE, .limit = VALORI_NONE};
 	valori_log_info info = {.size = sizeof(info)};
 	valori_error error;
 	valori_log *log = NULL;
 	valori_code code;
 
 	if (!read_time(x, "from", &chapter.from) || !read_time(x, "to", &chapter.to) ||
-	    !exchange_number(x, "since", VALORI_NONE, &chapter.since))
+	    !exchange_number(x, "since", VALORI_NONE, &chapter.since) ||
+	    !exchange_number(x, "limit", VALORI_NONE, &chapter.limit))
 		return;
 	if (config->log == NULL) {
 		fail_with(x, 400, "invalid", "this node has no event log: start it with -l");

@@ -5,6 +5,7 @@ from typing import Any, List
 
 import valori
 from tests.base import Case
+from tests.test_remote import NodeCase
 from valori.langchain import Document, ValoriVectorStore, maximal_marginal_relevance
 from valori.llamaindex import TextNode, ValoriIndexStore
 
@@ -22,7 +23,10 @@ class Embedding:
 class LangChain(Case):
     def setUp(self) -> None:
         super().setUp()
-        self.store = ValoriVectorStore(self.open(dim=8), Embedding())
+        self.store = ValoriVectorStore(self.made(8), Embedding())
+
+    def made(self, dim: int) -> valori.Valori:
+        return self.open(dim=dim)  # type: ignore[no-any-return]
 
     def test_empty(self) -> None:
         self.assertEqual(self.store.similarity_search("foo", k=1), [])
@@ -95,7 +99,7 @@ class LangChain(Case):
         self.refuses(valori.ValidationError, "ids: has 1", self.store.add_texts, ["a", "b"], ids=["1"])
         self.refuses(valori.ValidationError, "metadatas: has 1", self.store.add_texts, ["a", "b"], [{}])
         self.refuses(valori.TooLongError, "row 1", self.store.add_texts, ["a", "b"], ids=["1", "x" * 256])
-        self.refuses(valori.UnsupportedError, "Valori(path)", ValoriVectorStore, object(), Embedding())
+        self.refuses(valori.ValidationError, "Valori(path)", ValoriVectorStore, object(), Embedding())
         self.assertEqual(self.store.db.state_root(), before)
 
 
@@ -114,10 +118,17 @@ def that(key: str, operator: str, value: Any) -> Any:
 class LlamaIndex(Case):
     def setUp(self) -> None:
         super().setUp()
-        self.store = ValoriIndexStore(self.open(dim=2))
+        self.store = ValoriIndexStore(self.made(2))
         self.nodes = [TextNode(node_id=f"n{i}", text=f"text {i}", metadata={"i": i, "half": i // 2},
                                ref_doc_id=f"d{i % 3}", embedding=[float(i), 0.0]) for i in range(9)]
         self.assertEqual(self.store.add(self.nodes), [f"n{i}" for i in range(9)])
+
+    def made(self, dim: int) -> valori.Valori:
+        return self.open(dim=dim)  # type: ignore[no-any-return]
+
+    def again(self) -> valori.Valori:
+        self.store.db.close()
+        return self.open()  # type: ignore[no-any-return]
 
     def ids(self, *arguments: Any, **named: Any) -> List[str]:
         return self.store.query(query(*arguments, **named)).ids or []
@@ -159,14 +170,28 @@ class LlamaIndex(Case):
         self.assertEqual([one.get_content() for one in self.store.get_nodes(["n4"])], ["new"])
         self.assertEqual(len(self.store.db.nodes(valori.NODE_CHUNK)), 9)
         self.store.add([self.nodes[7]._replace(ref_doc_id="d2")])
-        self.store.db.close()
-        store = ValoriIndexStore(self.open())
+        store = ValoriIndexStore(self.again())
         store.delete("d1")
         self.assertEqual([one.node_id for one in store.get_nodes(["n1", "n4", "n7"])], ["n7"])
         store.delete("d2")
         self.assertEqual(store.get_nodes(["n7"]), [])
         store.clear()
         self.assertEqual(store.get_nodes(), [])
+
+
+class LangChainOfNode(NodeCase, LangChain):
+    def made(self, dim: int) -> valori.Valori:
+        return self.remote(self.node(dim=dim))  # type: ignore[no-any-return]
+
+
+class LlamaIndexOfNode(NodeCase, LlamaIndex):
+    def made(self, dim: int) -> valori.Valori:
+        self.url = self.node(dim=dim)
+        return self.remote(self.url)  # type: ignore[no-any-return]
+
+    def again(self) -> valori.Valori:
+        self.store.db.close()
+        return self.remote(self.url)  # type: ignore[no-any-return]
 
 
 if __name__ == "__main__":

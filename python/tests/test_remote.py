@@ -1,4 +1,5 @@
 """A node: the same surface, the same answers, the same roots; and everything that can go wrong on the way."""
+import gc
 import http.server
 import os
 import signal
@@ -7,10 +8,11 @@ import subprocess
 import threading
 import time
 import unittest
+from array import array
 from typing import Any, List
 
 import valori
-from tests.base import BUILD, Case, needs_numpy, numpy, vectors
+from tests.base import BUILD, Case, needs_numpy, numpy, rss, vectors
 from valori import errors
 
 SERVE = os.path.join(BUILD, "valori-serve")
@@ -79,15 +81,65 @@ def story(db: Any) -> List[Any]:
     told.append(db.insert(table[21], request_id=b"q" * 16))
     told.append(db.insert(table[21], request_id=b"q" * 16))
     told += [db.record_count(), len(db), db.state_root(), db.get_state_hash()]
-    told.append([(e["event"], e["op"]) for e in db.events(since=5)])
+    then, root = db.info()["height"], db.state_root()
+    told.append(db.upsert("x", table[23], tag=9, metadata=b"\xfe\xff", collection="docs"))
+    told += [db.upsert("first", table[24], 5, metadata={"new": True}), db.upsert("new", table[24])]
+    told.append(db.upsert_batch(["x", "z"], table[25:27], [3, 2 ** 64 - 1], metadata=["m", None]))
+    told += [db.get(key) for key in ("first", "new", "x", "z")] + [db.get("x", collection="docs")]
+    told += [db.get_metadata("x"), db.metadata("first"), db.insert(table[27], metadata=b"\xff\x00", key="raw")]
+    told.append(db.insert_batch(table[28:30], metadata=[b"\x80", "text"], collection="docs"))
+    told.append(db.create_node(3, db.get("new")["id"]))
+    told.append(db.create_edge(0, told[-1], 5))
+    told.append(db.upsert("new", table[25]))
+    told += [db.get_node(told[-3]), db.edges(told[-3], incoming=True), db.get("raw")]
+    db.set_metadata("x", None)
+    db.set_metadata("first", b"\x00")
+    db.set_tag("x", 77)
+    db.set_tag(5, 2 ** 64 - 1)
+    db.delete("z")
+    db.soft_delete("raw")
+    db.meta_set("raw", b"\xff")
+    db.meta_set("text", "no JSON {")
+    told += [db.get("x"), db.get(5), db.meta_get("raw"), db.meta_get("text")]
+    db.meta_delete("raw")
+    db.drop_collection("docs")
+    told += [db.meta_get("raw"), db.collections(), db.state_root(), db.record_count()]
+    for moment in (then, root, 7, 0):
+        with db.as_of(moment) as past:
+            told += [past.state_root(), past.record_count(), past.nodes(), past.collections(), past.meta_get("title"),
+                     past.search(table[5], k=3), past.search(table[5], k=2, at=3), past.as_of(2).state_root()]
+            told += [past.info()[name] for name in ("dim", "height", "record_live", "node_live", "record_slots")]
+            for call in (lambda: past.get("first"), lambda: past.get(13), lambda: past.get_metadata(12),
+                         lambda: past.get_node(1), lambda: past.edges(1), lambda: past.edges(1, incoming=True),
+                         lambda: past.neighbours(0), lambda: past.walk(1), lambda: past.insert(table[0]),
+                         lambda: past.delete(0), lambda: past.create_node(1), lambda: past.upsert("k", table[0]),
+                         lambda: past.meta_set("a", "b"), lambda: past.snapshot(), lambda: past.restore(b"")):
+                try:
+                    told.append(call())
+                except valori.ValoriError as error:
+                    told.append(type(error).__name__)
+    events = list(db.events(since=5))
+    told.append([{name: event[name] for name in event if name not in ("time_ms", "commit")} for event in events])
+    told += [len(db.timeline()), list(db.events(since=10 ** 6)), events[-1]["time_ms"] > 1.6e12]
+    told += [db.verify(expect)["verdict"] for expect in (None, db.state_root(), db.info()["history"], "0" * 64)]
+    told += [db.verify()[name] for name in ("height", "state_root", "sentence")]
     info = db.info()
     told += [info[name] for name in ("dim", "height", "record_live", "node_live", "edge_live", "state_root")]
-    for call in (lambda: db.get(4), lambda: db.supersede(13, table[0]), lambda: db.get(99), lambda: db.insert([1]), lambda: db.insert(table[0], key="x"),
+    for call in (lambda: db.get(4), lambda: db.supersede(13, table[0]), lambda: db.get(99), lambda: db.insert([1]),
+                 lambda: db.insert(table[0], key="x"),
                  lambda: db.search([1, 2, 3, float("nan")]), lambda: db.insert([9e9] * 4), lambda: db.edges(2),
                  lambda: db.search(table[0], k=0), lambda: db.insert(table[0], metadata="m" * 70000),
                  lambda: db.insert(table[22], request_id=b"q" * 16), lambda: db.insert(table[0], collection="none"),
                  lambda: db.create_edge(0, 99, 1), lambda: db.insert(table[0], key="k" * 300),
-                 lambda: db.insert_batch([table[0], [9e9] * 4])):
+                 lambda: db.insert_batch([table[0], [9e9] * 4]), lambda: db.get("nobody"), lambda: db.as_of(10 ** 6),
+                 lambda: db.as_of("yesterday"), lambda: db.search(table[0], at="f" * 64), lambda: db.delete("nobody"),
+                 lambda: db.upsert(None, table[0]), lambda: db.upsert("k", [1]), lambda: db.set_tag(99, 1),
+                 lambda: db.upsert_batch(["a", None], table[:2]), lambda: db.get("x", collection="none"),
+                 lambda: db.meta_delete("none"), lambda: db.verify("12"), lambda: db.verify("0" * 64, check=True),
+                 lambda: db.soft_delete("nobody"), lambda: db.set_metadata("nobody", "a"), lambda: db.get(1.0),
+                 lambda: db.insert(table[0], metadata={1, 2}), lambda: db.insert(table[0], tag=-1),
+                 lambda: db.insert(table[0], key=7), lambda: db.insert_batch([table[0]], keys=["a", "b"]),
+                 lambda: db.insert_batch([]), lambda: db.insert_batch([table[0], [1]]), lambda: db.insert("1234")):
         try:
             told.append(call())
         except valori.ValoriError as error:
@@ -105,6 +157,29 @@ class Remote(NodeCase):
         for one, other in zip(embedded, remote):
             self.assertEqual(one, other)
         self.assertEqual(len(embedded), len(remote))
+
+    def test_same_report(self) -> None:
+        """What a node says of its log is, to the last member, what the files say."""
+        db = self.remote(self.node("--records-max=5000"))
+        self.assertEqual(db.verify(), valori.verify(self.path("node")))
+        story(db)
+        db.snapshot()
+        history = db.info()["history"]
+        for expect in (None, db.state_root(), history, history[:-1] + "0", "tree:2:" + "0" * 64):
+            self.assertEqual(db.verify(expect), valori.verify(self.path("node"), expect))
+        self.assertEqual(list(db.events()), list(valori.events(self.path("node"))))
+        db.insert_batch(vectors(2100, 4))
+        self.assertEqual(list(db.events(since=7)), list(valori.events(self.path("node"), 7)))
+        with open(self.path("node/events.log"), "r+b") as file:
+            file.seek(4300)
+            byte = file.read(1)
+            file.seek(4300)
+            file.write(bytes([byte[0] ^ 1]))
+        report, expected = db.verify(), valori.verify(self.path("node"))
+        self.assertEqual(report["verdict"], "damaged")
+        self.assertEqual(report, expected)
+        self.refuses(valori.DamagedError, "", db.verify, check=True)
+        self.refuses(valori.DamagedError, "", list, db.events())
 
     @needs_numpy
     def test_numpy(self) -> None:
@@ -131,9 +206,27 @@ class Remote(NodeCase):
         with self.assertRaises(valori.ValoriError):
             db.restore(b"junk")
         self.assertEqual(db.state_root(), root)
-        self.refuses(valori.UnsupportedError, "valori-verify", db.verify)
-        self.refuses(valori.UnsupportedError, "at=", db.as_of, 1)
-        self.refuses(valori.UnsupportedError, "upsert", db.upsert, "k", [1, 2, 3, 4])
+
+    def test_forgotten(self) -> None:
+        """A client that nothing refers to, or that was never made, leaves no socket behind."""
+        url = self.node()
+
+        def sockets() -> int:
+            made = 0
+            for fd in os.listdir("/proc/self/fd"):
+                try:
+                    made += os.readlink(f"/proc/self/fd/{fd}").startswith("socket:")
+                except OSError:  # the directory itself
+                    pass
+            return made
+
+        before = sockets()
+        for _ in range(20):
+            self.assertEqual(valori.Valori(remote=url).record_count(), 0)
+            self.refuses(valori.NotFoundError, "", valori.Valori, remote=url, at=99)
+            self.refuses(valori.DimensionError, "has dimension 4", valori.Valori, remote=url, dim=5)
+        gc.collect()
+        self.assertEqual(sockets(), before)
 
     def test_token(self) -> None:
         url = self.node(token="secret")
@@ -171,6 +264,52 @@ class Remote(NodeCase):
         self.assertEqual(db.create_node(1), 1)  # on a connection that the old node had closed
         self.assertEqual(db.insert([1, 2, 3, 4]), 5)
 
+    def test_no_leak(self) -> None:
+        """100,000 errors, 8,000 of them the node's, leave no memory behind, neither here nor there."""
+        db, good = self.remote(self.node()), [0.0, 0.0, 0.0, 1.0]
+        db.insert(good, key="k")
+        root = db.state_root()
+        here = [lambda: db.insert([1, 2]), lambda: db.insert([float("nan")] * 4), lambda: db.search("x"),
+                lambda: db.insert_batch([good, [1]]), lambda: db.get(-1), lambda: db.search(good, k=0),
+                lambda: db.insert_batch(array("f", [0, 0, 0, 0, float("inf"), 0, 0, 0])), lambda: db.insert(good, "t"),
+                lambda: db.upsert(None, good), lambda: db.insert(good, metadata={1, 2}), lambda: db.events(-1)]
+        there = [lambda: db.insert(good, key="k"), lambda: db.get("nobody"), lambda: db.delete(99),
+                 lambda: db.search(good, collection="none"), lambda: db.verify("12"), lambda: db.search(good, at=99),
+                 lambda: db.insert_batch([good], keys=["k" * 300]), lambda: db.set_metadata("nobody", b"m")]
+
+        def errors(calls: List[Any], count: int) -> int:
+            seen = 0
+            for _ in range(count // len(calls)):
+                for call in calls:
+                    try:
+                        call()
+                    except valori.ValoriError:
+                        seen += 1
+            return seen
+
+        errors(here, 1100)
+        errors(there, 800)
+        before = rss(), rss(self.process.pid)
+        self.assertEqual((errors(here, 92004), errors(there, 8000)), (92004, 8000))
+        self.assertLess(rss() - before[0], 2 << 20)
+        self.assertLess(rss(self.process.pid) - before[1], 2 << 20)
+        self.assertEqual(db.state_root(), root)
+
+    def test_fork(self) -> None:
+        """A child asks on a connection of its own, and leaves its parent's alone."""
+        db = self.remote(self.node())
+        db.insert([1, 2, 3, 4])
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                status = 0 if db.insert([2, 2, 3, 4]) == 1 and db.record_count() == 2 else 2
+                db.close()
+            finally:
+                os._exit(status)
+        self.assertEqual(os.waitpid(child, 0)[1], 0)
+        self.assertEqual(db.insert([3, 2, 3, 4]), 2)
+
     def test_closed_and_threads(self) -> None:
         db, wrong = self.remote(self.node()), []
 
@@ -191,7 +330,9 @@ class Remote(NodeCase):
         self.assertEqual((wrong, db.record_count()), ([], 160))
         with db:
             pass
-        self.refuses(valori.ClosedError, "closed", db.insert, [1, 2, 3, 4])
+        for call in (lambda: db.insert([1, 2, 3, 4]), lambda: db.events(), lambda: db.verify(), lambda: db.as_of(0),
+                     lambda: db.insert_batch([]), lambda: db.get("k"), lambda: db.snapshot(self.path("s.val"))):
+            self.refuses(valori.ClosedError, "closed", call)
 
     def test_follow(self) -> None:
         db, got = self.remote(self.node()), []

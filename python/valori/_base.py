@@ -77,11 +77,11 @@ class Valori:
     refers to it any more.
 
     Vectors are lists of numbers, or buffers (numpy, array.array) of float32; int32 buffers hold Q16.16 components.
-    An id is an int; where a record is asked for, its key, a str, does as well for embedded stores.
+    An id is an int; where a record is asked for, its key, a str, does as well.
 
     Keyword arguments of embedded stores: read_only; create (False: NotFoundError when there is none); sync ("always",
-    "batch", "none": when a write returns); records_max (CapacityError beyond it); snapshot, archive (paths); at (a
-    moment: read-only, as it was then). Of remote ones: timeout in seconds.
+    "batch", "none": when a write returns); records_max (CapacityError beyond it); snapshot, archive (paths). Of remote
+    ones: timeout in seconds. Of both: at (a moment: to be read only, as it was then).
 
     >>> with Valori(dim=3) as db:
     ...     paris = db.insert([0.9, 0.1, 0.0], metadata=b"Paris is the capital of France.")
@@ -133,11 +133,16 @@ class Valori:
         """Inserts a record with a key in place of the live one that has it; graph nodes follow. Returns the new id."""
         raise NotImplementedError
 
-    def get(self, record: Union[int, str]) -> Dict[str, Any]:
+    def upsert_batch(self, keys: Sequence[str], vectors: Vectors, tags: Optional[Sequence[int]] = None, *,
+                     metadata: Optional[Sequence[Metadata]] = None) -> List[int]:
+        """upsert for rows (n, dim) with a key each, as one commit. The same errors as insert_batch."""
+        raise NotImplementedError
+
+    def get(self, record: Union[int, str], *, collection: Optional[str] = None) -> Dict[str, Any]:
         """A record: id, vector (list of dim floats), tag, key or None, metadata (see get_metadata), live.
 
-        Metadata comes decoded: a JSON object or array as such, other text as str, other bytes as bytes.
-        NotFoundError when it is not there or was deleted.
+        collection: where a key is looked for. Metadata comes decoded: a JSON object or array as such, other text as
+        str, other bytes as bytes. NotFoundError when it is not there or was deleted.
         """
         raise NotImplementedError
 
@@ -175,12 +180,20 @@ class Valori:
         """Replaces a record's metadata: at most 65,536 bytes. NotFoundError, TooLongError."""
         raise NotImplementedError
 
+    def set_tag(self, record: Union[int, str], tag: int) -> None:
+        """Gives a record another tag. NotFoundError."""
+        raise NotImplementedError
+
     def meta_get(self, key: str) -> Optional[bytes]:
         """The value that was kept under a name beside the records, or None."""
         raise NotImplementedError
 
     def meta_set(self, key: str, value: Metadata) -> None:
         """Keeps a value under a name beside the records."""
+        raise NotImplementedError
+
+    def meta_delete(self, key: str) -> None:
+        """Forgets what meta_set kept. NotFoundError."""
         raise NotImplementedError
 
     def create_node(self, kind: int, record: Optional[int] = None, *, collection: Optional[str] = None) -> int:
@@ -207,8 +220,9 @@ class Valori:
         """The live nodes of a collection, of one kind or of all, as get_node gives them."""
         raise NotImplementedError
 
-    def edges(self, node: int) -> List[Dict[str, int]]:
-        """The edges that leave a node: [{'id', 'from', 'to', 'kind'}], oldest first. NotFoundError."""
+    def edges(self, node: int, *, incoming: bool = False) -> List[Dict[str, int]]:
+        """The edges that leave a node, or that lead to it: [{'id', 'from', 'to', 'kind'}], oldest first.
+        NotFoundError."""
         raise NotImplementedError
 
     def create_collection(self, name: str) -> int:
@@ -228,7 +242,8 @@ class Valori:
         raise NotImplementedError
 
     def info(self) -> Dict[str, Any]:
-        """What the store says of itself: at least dim, height (events), record_live, node_live, edge_live, state_root."""
+        """What the store says of itself: at least dim, height (events), record_live, node_live, edge_live,
+        state_root."""
         raise NotImplementedError
 
     def snapshot(self, path: Any = None) -> str:
@@ -247,7 +262,8 @@ class Valori:
         """Verifies log and snapshot from the first byte: {'verdict', 'sentence', 'height', 'state_root', ...}.
 
         expect: a state root, or "tree:SIZE:HASH", to compare with. check: raise DamagedError, TamperDetected or
-        MismatchError rather than return another verdict than consistent or verified.
+        MismatchError rather than return another verdict than consistent or verified. A node that is asked verifies
+        its own files: whoever does not trust it verifies snapshot(path), or the files, with valori.verify.
         """
         raise NotImplementedError
 

@@ -1,6 +1,7 @@
 """Embedded stores: libvalori in this process."""
 import ctypes as C
 import os
+import re
 import struct
 import tempfile
 import threading
@@ -235,6 +236,10 @@ class LocalValori(Valori):
             options.flags |= A.VALORI_CREATE
             options.dim = self._wanted or self._default_dim()
             code = lib.valori_open(_byref(options), _byref(pointer), _byref(error))
+            if not code:  # the log is there from now on, not from the first commit on: it may be read and verified
+                code = lib.valori_flush(pointer, _byref(error))
+                if code:
+                    lib.valori_close(pointer, None)
         if code == A.VALORI_NOT_FOUND and self.path is not None:
             _c.fail(code, error, "" if error.message else f"{self.path}: there is no store: ")
         if code:
@@ -371,7 +376,6 @@ class LocalValori(Valori):
         self._write(op)
 
     def set_tag(self, record: Union[int, str], tag: int) -> None:
-        """Gives a record another tag. NotFoundError."""
         self._write(A.valori_op(kind=A.VALORI_OP_SET_TAG, target=_reference(record), tag=whole(tag, "tag", _U64)))
 
     def meta_set(self, key: str, value: Metadata) -> None:
@@ -380,7 +384,6 @@ class LocalValori(Valori):
         self._write(op)
 
     def meta_delete(self, key: str) -> None:
-        """Forgets what meta_set kept. NotFoundError."""
         op = A.valori_op(kind=A.VALORI_OP_META_DELETE)
         _fill(op, key, None, None)
         self._write(op)
@@ -463,7 +466,6 @@ class LocalValori(Valori):
 
     def upsert_batch(self, keys: Sequence[str], vectors: Vectors, tags: Optional[Sequence[int]] = None, *,
                      metadata: Optional[Sequence[Metadata]] = None) -> List[int]:
-        """upsert for rows (n, dim) with a key each, as one commit. The same errors as insert_batch."""
         return self._put_rows(A.VALORI_OP_UPSERT, vectors, tags, keys, metadata, None, None)
 
     def create_collection(self, name: str) -> int:
@@ -522,11 +524,12 @@ class LocalValori(Valori):
         return [{"id": id_, "score": raw / 4294967296 if raw else 0, "raw_score": raw}
                 for id_, raw in _HIT.iter_unpack(memoryview(hits).cast("B")[:16 * count.value])]
 
-    def _record(self, view: int, record: Union[int, str]) -> Any:
+    def _record(self, view: int, record: Union[int, str], collection: Optional[str] = None) -> Any:
         found, error = A.valori_record(), _error()
         if isinstance(record, (str, bytes)):
             id_, key = C.c_uint64(), _key(record)
-            code = lib.valori_record_find(view, 0, key, len(key), _byref(id_), _byref(error))
+            code = lib.valori_record_find(view, self._find_collection(view, collection), key, len(key), _byref(id_),
+                                          _byref(error))
             if code:
                 raise BY_CODE.get(code, ValoriError)(f"record {record!r}: is not there")
             record = id_.value
@@ -538,9 +541,9 @@ class LocalValori(Valori):
             _c.fail(code, error)
         return found
 
-    def get(self, record: Union[int, str]) -> Dict[str, Any]:
+    def get(self, record: Union[int, str], *, collection: Optional[str] = None) -> Dict[str, Any]:
         with _View(self._handle) as view:
-            found, error, components = self._record(view, record), _error(), self._components()
+            found, error, components = self._record(view, record, collection), _error(), self._components()
             code = lib.valori_vector_get(view, found.id, components, _byref(error))
             if code:
                 _c.fail(code, error)
@@ -600,7 +603,6 @@ class LocalValori(Valori):
         return made
 
     def edges(self, node: int, *, incoming: bool = False) -> List[Dict[str, int]]:
-        """The edges that leave a node, or that lead to it: [{'id', 'from', 'to', 'kind'}]. NotFoundError."""
         node = whole(node, "node", _U64)
         cursor, edge, made = C.c_uint64(), A.valori_edge(), []
         with _View(self._handle) as view:
@@ -662,6 +664,9 @@ class LocalValori(Valori):
     def snapshot(self, path: Any = None) -> str:
         if path is None and self.path is None:
             raise UnsupportedError("a store in memory has no place for snapshots: name one: snapshot(path)")
+        if path is None and self._read_only:
+            raise UnsupportedError("a store that was opened to be read writes no snapshot of its own: name a file: "
+                                   "snapshot(path)")
         target = os.fsdecode(path) if path is not None else self._beside("snapshot.val")
         error = _error()
         with _View(self._handle) as view:
@@ -726,6 +731,16 @@ class LocalValori(Valori):
 _SEARCH_SIZE = C.sizeof(A.valori_search_options)
 
 
+def judged(report: Dict[str, Any], check: bool) -> Dict[str, Any]:
+    """The report of a verification; with check only a good one. DamagedError, TamperDetected, MismatchError."""
+    if check and report["verdict"] != "consistent" and not report["verdict"].startswith("verified"):
+        kinds: Dict[str, Type[IntegrityError]] = {
+            "tampered": TamperDetected, "damaged": DamagedError, "differs": MismatchError}
+        raise kinds.get(report["verdict"], IntegrityError)(report["sentence"], offset=report["fault_offset"],
+                                                           event=report["fault_event"])
+    return report
+
+
 # ---- without a store ----
 
 def verify(path: Any, expect: Optional[str] = None, *, archive: Any = None, check: bool = False) -> Dict[str, Any]:
@@ -734,18 +749,11 @@ def verify(path: Any, expect: Optional[str] = None, *, archive: Any = None, chec
     options.path = path_bytes(path)
     options.archive = path_bytes(archive)
     if expect is not None:
-        parts = expect.split(":") if isinstance(expect, str) else []
-        try:
-            if len(parts) == 3 and parts[0] == "tree":
-                options.expect_kind, options.expect_size = 2, int(parts[1])
-            elif len(parts) == 1:
-                options.expect_kind = 1
-            else:
-                raise ValueError
-            if lib.valori_hash_parse(parts[-1].encode(), _byref(options.expect)):
-                raise ValueError
-        except ValueError:
-            raise ValidationError("expect: want 64 hexadecimal digits or tree:SIZE:HASH") from None
+        match = re.fullmatch(r"(?:tree:([0-9]{1,19}):)?([0-9a-fA-F]{64})", str(expect))
+        if match is None:
+            raise ValidationError("expect: want 64 hexadecimal digits or tree:SIZE:HASH")
+        options.expect_kind, options.expect_size = (1, 0) if match[1] is None else (2, int(match[1]))
+        lib.valori_hash_parse(match[2].encode(), _byref(options.expect))
     code = lib.valori_verify(_byref(options), _byref(report), _byref(error))
     if code:
         _c.fail(code, error)
@@ -759,13 +767,9 @@ def verify(path: Any, expect: Optional[str] = None, *, archive: Any = None, chec
         elif value == A.VALORI_NONE:
             value = None
         made[name] = value
-    if check and report.verdict not in (A.VALORI_CONSISTENT, A.VALORI_VERIFIED_STATE, A.VALORI_VERIFIED_HISTORY):
-        kinds: Dict[int, Type[IntegrityError]] = {
-            A.VALORI_TAMPERED: TamperDetected, A.VALORI_VERDICT_DAMAGED: DamagedError,
-            A.VALORI_DIFFERS: MismatchError}
-        raise kinds.get(report.verdict, IntegrityError)(made["sentence"], offset=made["fault_offset"],
-                                                        event=made["fault_event"])
-    return made
+    if not report.expect_reached:
+        made["expect_height"] = None
+    return judged(made, check)
 
 
 def _event(event: Any, commit: Any, dim: int) -> Dict[str, Any]:

@@ -1,9 +1,11 @@
 """A node on the network: the HTTP routes of valori-serve(1), with nothing but the standard library."""
 import base64
 import builtins
+import ctypes as C
 import http.client
 import json
 import os
+import re
 import socket
 import ssl
 import sys
@@ -18,6 +20,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from . import _abi as A
 from . import _c
 from ._base import Hit, Metadata, Moment, Valori, decode, encode, lengths, whole
+from ._local import judged, parse_moment
 from ._vectors import Rows, Vector, Vectors, rows, vector
 from .errors import (BY_CODE, AuthenticationError, CapacityError, ClosedError, ConnectionError, NotFoundError,
                      SystemCallError, TimeoutError, UnsupportedError, ValidationError, ValoriError)
@@ -26,11 +29,7 @@ _U64 = 2 ** 64 - 1
 _CODES = {_c.lib.valori_code_name(code).decode(): kind for code, kind in BY_CODE.items()}
 _STATUSES = {400: ValidationError, 401: AuthenticationError, 403: AuthenticationError, 404: NotFoundError,
              409: ValidationError, 413: ValidationError, 422: ValidationError, 507: CapacityError}
-_OPS = {"InsertRecord": "insert", "SoftDeleteRecord": "soft_delete", "DeleteRecord": "delete",
-        "SetRecordMetadata": "set_metadata", "SetTag": "set_tag", "CreateNode": "node",
-        "SetNodeRecord": "node_set_record", "DeleteNode": "node_delete", "CreateEdge": "edge",
-        "DeleteEdge": "edge_delete", "SetMeta": "meta", "DeleteMeta": "meta_delete",
-        "CreateNamespace": "collection_create", "DropNamespace": "collection_drop", "Config": "config"}
+_CLOSED = "the client is closed: make another with Valori(remote=URL)"
 
 
 def _floats(table: Rows, is_batch: bool = False) -> Any:
@@ -44,7 +43,7 @@ def _floats(table: Rows, is_batch: bool = False) -> Any:
             raise ValidationError("vector: int32 components that are no binary32: a node takes those only, "
                                   "an embedded store takes all")
     # JSON has no word for NaN: what no store accepts is refused here, as an embedded store refuses it.
-    scratch, error = (_c.C.c_int32 * table.dim)(), A.valori_error()
+    scratch, error = (C.c_int32 * table.dim)(), A.valori_error()
     address = table.address if table.kind == A.VALORI_F32 else made.buffer_info()[0]
     for row in range(table.count):
         code = _c.lib.valori_q16s_from_f32s(address + 4 * table.dim * row, table.dim, scratch, error)
@@ -73,21 +72,29 @@ def _memory(table: Rows, form: str) -> Any:
     if isinstance(table.keep, array):
         return table.keep
     size = 4 * table.count * table.dim
-    return memoryview((_c.C.c_char * size).from_address(table.address)).cast("B").cast(form)
+    return memoryview((C.c_char * size).from_address(table.address)).cast("B").cast(form)
 
 
-def _text(metadata: Optional[bytes]) -> Optional[str]:
+def _base64(data: Optional[bytes]) -> Optional[str]:
+    return None if data is None else base64.b64encode(data).decode()
+
+
+def _metadata(metadata: Metadata) -> Dict[str, str]:
+    """The member that brings metadata to a node."""
+    made = encode(metadata)
+    if made is None:
+        return {}
     try:
-        return None if metadata is None else metadata.decode()
+        return {"text": made.decode()}
     except UnicodeDecodeError:
-        raise UnsupportedError("metadata: is no UTF-8, which a node takes with set_metadata() only") from None
+        return {"metadata_base64": base64.b64encode(made).decode()}
 
 
 class RemoteValori(Valori):
     """A node. See Valori."""
 
     def __init__(self, path: None = None, dim: Optional[int] = None, *, remote: str, token: Optional[str] = None,
-                 timeout: float = 30.0) -> None:
+                 timeout: float = 30.0, at: Optional[Moment] = None) -> None:
         if path is not None:
             raise ValidationError("give path for an embedded store or remote for a node, not both")
         parts = urlsplit(remote if isinstance(remote, str) else "")
@@ -104,18 +111,25 @@ class RemoteValori(Valori):
         self._lock = threading.Lock()
         self._is_closed = False
         self._generation = _c.generation
+        self._at: Optional[int] = None  # the height of the moment that is read
         self.dim = int(self._health()["dim"])
         if dim is not None and dim != self.dim:
             self.close()
             raise BY_CODE[A.VALORI_DIMENSION](f"{remote}: the node has dimension {self.dim}, not {dim}")
+        if at is not None:
+            parse_moment(at)
+            self._at = int(self._json("GET", "/v1/proof/state?" + urlencode({"as_of": str(at)}))["committed_height"])
 
     def __repr__(self) -> str:
-        return f"<Valori {self.remote} dim={self.dim}{' closed' if self._is_closed else ''}>"
+        moment = "" if self._at is None else f" at={self._at}"
+        return f"<Valori {self.remote} dim={self.dim}{moment}{' closed' if self._is_closed else ''}>"
 
     # ---- requests ----
 
     def _connection(self) -> Any:
         if self._generation != _c.generation:  # sockets of the parent process are its own
+            for inherited in self._open:
+                inherited.close()
             self._generation, self._local, self._open = _c.generation, threading.local(), []
             self._lock = threading.Lock()
         made = getattr(self._local, "connection", None)
@@ -140,12 +154,14 @@ class RemoteValori(Valori):
                 if made in self._open:
                     self._open.remove(made)
 
-    def _send(self, method: str, path: str, body: Any, kind: str, is_safe: bool) -> Any:
+    def _send(self, method: str, path: str, body: Any, kind: str, is_safe: bool, accept: str = "*/*") -> Any:
         """The response, not yet read. A request that does no harm twice is sent again on a new connection when the
         node had closed the old one."""
         if self._is_closed:
-            raise ClosedError("the client is closed: make another with Valori(remote=URL)")
-        headers = {"Content-Type": kind} if body is not None else {}
+            raise ClosedError(_CLOSED)
+        headers = {"Accept": accept}
+        if body is not None:
+            headers["Content-Type"] = kind
         if self._token is not None:
             headers["Authorization"] = "Bearer " + self._token
         while True:
@@ -166,10 +182,12 @@ class RemoteValori(Valori):
                                       "there?") from None
 
     def _ask(self, method: str, path: str, body: Any = None, *, kind: str = "application/json",
-             is_safe: bool = False) -> bytes:
+             is_safe: bool = False, accept: str = "*/*") -> bytes:
         """The body of an answer that is 200 or 204; everything else raises."""
+        if self._at is not None and method != "GET" and path != "/v1/search":
+            raise ValidationError("the store was opened for reading only")
         for attempt in range(4):
-            response = self._send(method, path, body, kind, is_safe or method == "GET")
+            response = self._send(method, path, body, kind, is_safe or method == "GET", accept)
             try:
                 data = response.read()
             except (http.client.HTTPException, OSError) as error:
@@ -188,6 +206,7 @@ class RemoteValori(Valori):
         try:
             answer = json.loads(data)
             message, name = str(answer["error"]), answer.get("code", "")
+            message = re.sub("^batch: element ([0-9]+): ", r"row \1: ", message)
         except (ValueError, KeyError, TypeError):
             message, name = f"{self.remote}: answered {status}, not as valori-serve does", ""
         kind = _STATUSES.get(status, ConnectionError)
@@ -200,6 +219,11 @@ class RemoteValori(Valori):
     def _json(self, method: str, path: str, body: Any = None, is_safe: bool = False) -> Any:
         data = self._ask(method, path, None if body is None else json.dumps(body).encode(), is_safe=is_safe)
         return self._parse(data)
+
+    def _read(self, path: str, **asked: Any) -> str:
+        """A path that reads, with its query; of the moment, if there is one."""
+        asked = {name: value for name, value in dict(asked, as_of=self._at).items() if value is not None}
+        return path + "?" + urlencode(asked) if asked else path
 
     def _parse(self, data: bytes) -> Any:
         try:
@@ -220,15 +244,25 @@ class RemoteValori(Valori):
         for connection in connections:
             connection.close()
 
+    def __del__(self) -> None:
+        if hasattr(self, "_is_closed"):
+            self.close()
+
     # ---- writing ----
 
     def insert(self, vector_: Vector, tag: int = 0, *, key: Optional[str] = None, metadata: Metadata = None,
                collection: Optional[str] = None, request_id: Optional[bytes] = None) -> int:
-        body: Dict[str, Any] = {"values": list(_floats(vector(vector_, self.dim))), "tag": whole(tag, "tag", _U64),
-                                "request_id": (_request(request_id) if request_id is not None else uuid.uuid4().hex)}
-        text = _text(encode(metadata))
-        if text is not None:
-            body["text"] = text
+        return self._put(vector_, tag, key, metadata, collection, request_id)
+
+    def upsert(self, key: str, vector_: Vector, tag: int = 0, *, metadata: Metadata = None,
+               collection: Optional[str] = None) -> int:
+        return self._put(vector_, tag, _name(key, "key"), metadata, collection, None, upsert=True)
+
+    def _put(self, data: Vector, tag: int, key: Optional[str], metadata: Metadata, collection: Optional[str],
+             request_id: Optional[bytes], **more: Any) -> int:
+        body: Dict[str, Any] = {"values": list(_floats(vector(data, self.dim))), "tag": whole(tag, "tag", _U64),
+                                "request_id": (_request(request_id) if request_id is not None else uuid.uuid4().hex),
+                                **_metadata(metadata), **more}
         if key is not None:
             body["key"] = _name(key, "key")
         if collection is not None:
@@ -239,9 +273,20 @@ class RemoteValori(Valori):
                      keys: Optional[Sequence[Optional[str]]] = None,
                      metadata: Optional[Sequence[Metadata]] = None, collection: Optional[str] = None,
                      request_ids: Optional[Sequence[Optional[bytes]]] = None) -> List[int]:
+        return self._put_rows(vectors, tags, keys, metadata, collection, request_ids)
+
+    def upsert_batch(self, keys: Sequence[str], vectors: Vectors, tags: Optional[Sequence[int]] = None, *,
+                     metadata: Optional[Sequence[Metadata]] = None) -> List[int]:
+        return self._put_rows(vectors, tags, keys, metadata, None, None, upsert=True)
+
+    def _put_rows(self, vectors: Vectors, tags: Optional[Sequence[int]], keys: Optional[Sequence[Optional[str]]],
+                  metadata: Optional[Sequence[Metadata]], collection: Optional[str],
+                  request_ids: Optional[Sequence[Optional[bytes]]], **more: Any) -> List[int]:
         table = rows(vectors, self.dim)
         lengths(table.count, tags=tags, keys=keys, metadata=metadata, request_ids=request_ids)
         if table.count == 0:
+            if self._is_closed:
+                raise ClosedError(_CLOSED)
             return []
         floats = _floats(table, True)
         if tags is None and keys is None and metadata is None and request_ids is None:
@@ -253,63 +298,55 @@ class RemoteValori(Valori):
             return [int(i) for i in self._parse(self._ask("POST", path, memoryview(floats).cast("B"),
                                                           kind="application/octet-stream"))["ids"]]
         values = floats.tolist()
-        body: Dict[str, Any] = {"batch": [values[i:i + self.dim] for i in range(0, len(values), self.dim)]}
+        body: Dict[str, Any] = {"batch": [values[i:i + self.dim] for i in range(0, len(values), self.dim)], **more}
         if tags is not None:
             body["tags"] = [whole(tag, "tags", _U64) for tag in tags]
         if keys is not None:
             body["keys"] = [None if key is None else _name(key, "key") for key in keys]
         if metadata is not None:
-            body["texts"] = [_text(encode(one)) for one in metadata]
+            made = [_metadata(one) for one in metadata]
+            body["texts"] = [one.get("text") for one in made]
+            body["metadata_base64"] = [one.get("metadata_base64") for one in made]
         if request_ids is not None:
             body["request_ids"] = [None if one is None else _request(one) for one in request_ids]
         if collection is not None:
             body["collection"] = _name(collection, "collection")
         return [int(i) for i in self._json("POST", "/v1/vectors/batch-insert", body)["ids"]]
 
-    def upsert(self, key: str, vector_: Vector, tag: int = 0, *, metadata: Metadata = None,
-               collection: Optional[str] = None) -> int:
-        raise UnsupportedError("a node has no upsert by key: use an embedded store, or delete and insert")
-
     def supersede(self, record: int, vector_: Vector, *, metadata: Metadata = None) -> int:
         body: Dict[str, Any] = {"old_record_id": self._id(record),
                                 "new_vector": list(_floats(vector(vector_, self.dim)))}
-        made = encode(metadata)
-        text = json.dumps(body)
-        if made is not None:
-            try:
-                json.loads(made)
-            except ValueError:
-                raise UnsupportedError("metadata: a node takes JSON only here: give a dict") from None
-            text = text[:-1] + ', "metadata": ' + made.decode() + "}"
-        return int(self._parse(self._ask("POST", "/v1/memory/consolidate", text.encode()))["new_record_id"])
+        body["metadata_base64"] = _base64(encode(metadata))
+        return int(self._json("POST", "/v1/memory/consolidate", body)["new_record_id"])
+
+    def _id(self, record: Union[int, str]) -> int:
+        """The id of a record, asked for where its key is given."""
+        return int(self._get(record)[0]["id"]) if isinstance(record, str) else whole(record, "record", _U64)
 
     @staticmethod
-    def _id(record: Union[int, str]) -> int:
-        if isinstance(record, str):
-            raise UnsupportedError(f"record {record!r}: a node finds records by id, not by key")
-        return whole(record, "record", _U64)
+    def _which(record: Union[int, str]) -> Dict[str, Any]:
+        return {"key": record} if isinstance(record, str) else {"id": whole(record, "record", _U64)}
 
     def soft_delete(self, record: Union[int, str]) -> None:
-        self._json("POST", "/v1/soft-delete", {"id": self._id(record)})
+        self._json("POST", "/v1/soft-delete", self._which(record))
 
     def delete(self, record: Union[int, str]) -> None:
-        self._json("POST", "/v1/delete", {"id": self._id(record)})
+        self._json("POST", "/v1/delete", self._which(record))
 
     def set_metadata(self, record: Union[int, str], metadata: Metadata) -> None:
         made = encode(metadata)
-        if made is None:
-            raise UnsupportedError("metadata: a node cannot take it away: set b'' instead")
-        self._ask("PATCH", f"/v1/records/{self._id(record)}/metadata", made, kind="application/octet-stream",
-                  is_safe=True)
+        self._ask("DELETE" if made is None else "PATCH", f"/v1/records/{self._id(record)}/metadata", made,
+                  kind="application/octet-stream", is_safe=True)
+
+    def set_tag(self, record: Union[int, str], tag: int) -> None:
+        self._json("PATCH", f"/v1/records/{self._id(record)}/tag", {"tag": whole(tag, "tag", _U64)}, is_safe=True)
 
     def meta_set(self, key: str, value: Metadata) -> None:
-        made = encode(value) or b""
-        try:
-            json.loads(made)
-        except ValueError:
-            raise UnsupportedError("meta: a node keeps JSON only under a name: json.dumps(value)") from None
-        body = b'{"key":' + json.dumps(_name(key, "key")).encode() + b',"value":' + made + b"}"
-        self._ask("POST", "/v1/memory/meta/set", body, is_safe=True)
+        body = {"key": _name(key, "key"), "value_base64": _base64(encode(value) or b"")}
+        self._json("POST", "/v1/memory/meta/set", body, is_safe=True)
+
+    def meta_delete(self, key: str) -> None:
+        self._json("POST", "/v1/memory/meta/delete", {"key": _name(key, "key")})
 
     def create_node(self, kind: int, record: Optional[int] = None, *, collection: Optional[str] = None) -> int:
         body: Dict[str, Any] = {"kind": whole(kind, "kind", 255)}
@@ -352,10 +389,9 @@ class RemoteValori(Valori):
         if exact:
             body["exact"] = True
         if at is not None:
-            moment = _moment(at)
-            if moment is None:
-                return []  # before the first event
-            body.update(moment)
+            parse_moment(at)
+        if at is not None or self._at is not None:
+            body["as_of"] = str(at if at is not None else self._at)
         answer = self._json("POST", "/v1/search", body, is_safe=True)
         hits = []
         for hit in answer["results"]:
@@ -363,9 +399,12 @@ class RemoteValori(Valori):
             hits.append({"id": int(hit["id"]), "score": raw / 4294967296 if raw else 0, "raw_score": raw})
         return hits
 
-    def _get(self, record: Union[int, str]) -> Tuple[Dict[str, Any], Optional[bytes]]:
+    def _get(self, record: Union[int, str], collection: Optional[str] = None) -> Tuple[Dict[str, Any],
+                                                                                      Optional[bytes]]:
         """The record as the node shows it, and the bytes of its metadata."""
-        text = self._ask("GET", f"/v1/records/{self._id(record)}").decode()
+        path = (self._read("/v1/records", key=record, collection=collection) if isinstance(record, str)
+                else self._read(f"/v1/records/{whole(record, 'record', _U64)}"))
+        text = self._ask("GET", path).decode()
         shown = self._parse(text.encode())
         if "metadata_base64" in shown:
             return shown, base64.b64decode(shown["metadata_base64"])
@@ -379,8 +418,8 @@ class RemoteValori(Valori):
         end = json.JSONDecoder().raw_decode(text, start)[1]
         return shown, text[start:end].encode()
 
-    def get(self, record: Union[int, str]) -> Dict[str, Any]:
-        shown, metadata = self._get(record)
+    def get(self, record: Union[int, str], *, collection: Optional[str] = None) -> Dict[str, Any]:
+        shown, metadata = self._get(record, collection)
         return {"id": int(shown["id"]), "vector": [float(x) for x in shown["vector"]], "tag": int(shown["tag"]),
                 "key": shown.get("key"), "metadata": decode(metadata), "live": shown["live"]}
 
@@ -388,7 +427,7 @@ class RemoteValori(Valori):
         return self._get(record)[1]
 
     def meta_get(self, key: str) -> Optional[bytes]:
-        answer = self._json("GET", "/v1/memory/meta/get?" + urlencode({"key": _name(key, "key")}))
+        answer = self._json("GET", self._read("/v1/memory/meta/get", key=_name(key, "key")))
         if "value_base64" in answer:
             return base64.b64decode(answer["value_base64"])
         value = answer.get("value")
@@ -396,40 +435,48 @@ class RemoteValori(Valori):
 
     def get_node(self, node: int) -> Optional[Dict[str, Any]]:
         try:
-            shown = self._json("GET", f"/v1/graph/node/{whole(node, 'node', _U64)}")
+            shown = self._json("GET", self._read(f"/v1/graph/node/{whole(node, 'node', _U64)}"))
         except NotFoundError:
             return None
         return {"id": node, "kind": shown["kind"], "record": shown["record_id"]}
 
     def nodes(self, kind: Optional[int] = None, *, collection: Optional[str] = None) -> List[Dict[str, Any]]:
-        asked = {name: value for name, value in (("kind", kind), ("collection", collection)) if value is not None}
+        path = self._read("/v1/graph/nodes", kind=kind, collection=collection)
         return [{"id": shown["node_id"], "kind": shown["kind"], "record": shown["record_id"]}
-                for shown in self._json("GET", "/v1/graph/nodes?" + urlencode(asked))["nodes"]]
+                for shown in self._json("GET", path)["nodes"]]
 
-    def edges(self, node: int) -> List[Dict[str, int]]:
-        return [{"id": shown["edge_id"], "from": node, "to": shown["to_node"], "kind": shown["kind"]}
-                for shown in self._json("GET", f"/v1/graph/edges/{whole(node, 'node', _U64)}")["edges"]]
+    def edges(self, node: int, *, incoming: bool = False) -> List[Dict[str, int]]:
+        path = self._read(f"/v1/graph/edges/{whole(node, 'node', _U64)}", incoming=1 if incoming else None)
+        return [{"id": shown["edge_id"], "from": shown.get("from_node", node), "to": shown["to_node"],
+                 "kind": shown["kind"]} for shown in self._json("GET", path)["edges"]]
 
     def collections(self) -> List[str]:
-        return [shown["name"] for shown in self._json("GET", "/v1/namespaces")["collections"]]
+        return [shown["name"] for shown in self._json("GET", self._read("/v1/namespaces"))["collections"]]
 
     # ---- the store as a whole ----
 
     def info(self) -> Dict[str, Any]:
-        health, proof = self._health(), self._json("GET", "/v1/proof/state")
-        return {"dim": self.dim, "height": proof["committed_height"], "state_root": proof["final_state_hash"],
-                "record_live": health["records"]["live"], "node_live": health["nodes"]["live"],
-                "edge_live": health["edges"]["live"], **{name: proof[name] for name in
-                                                         ("commits", "history", "log_id") if name in proof},
-                "status": health["status"]}
+        proof = self._proof()
+        made = {"dim": self.dim, "height": proof["committed_height"], "state_root": proof["final_state_hash"],
+                "record_live": proof["record_count"], "record_slots": proof["record_slots"],
+                "node_live": proof["node_count"], "edge_live": proof["edge_count"],
+                **{name: proof[name] for name in ("commits", "history", "log_id")}}
+        if self._at is None:
+            made["status"] = self._health()["status"]
+        return made
+
+    def _proof(self) -> Dict[str, Any]:
+        return dict(self._json("GET", self._read("/v1/proof/state")))
 
     def record_count(self) -> int:
-        return int(self._health()["records"]["live"])
+        return int(self._proof()["record_count"])
 
     def state_root(self) -> str:
-        return str(self._json("GET", "/v1/proof/state")["final_state_hash"])
+        return str(self._proof()["final_state_hash"])
 
     def snapshot(self, path: Any = None) -> str:
+        if self._at is not None:
+            raise UnsupportedError("a node writes snapshots of now: valori-snapshot --at makes one of then")
         if path is None:
             return str(self._json("POST", "/v1/snapshot/save", {})["path"])
         target = os.fsdecode(path)
@@ -457,6 +504,8 @@ class RemoteValori(Valori):
         return target
 
     def restore(self, snapshot: Any) -> None:
+        if self._at is not None:
+            raise UnsupportedError("a store that was opened to be read is not restored: open it to write")
         if isinstance(snapshot, (bytes, bytearray, memoryview)):
             self._ask("POST", "/v1/snapshot/upload", bytes(snapshot), kind="application/octet-stream")
             return
@@ -468,35 +517,88 @@ class RemoteValori(Valori):
         self._ask("POST", "/v1/snapshot/upload", data, kind="application/octet-stream")
 
     def verify(self, expect: Optional[str] = None, *, check: bool = False) -> Dict[str, Any]:
-        raise UnsupportedError("a node cannot be trusted to verify itself: run valori-verify on its files, or "
-                               "valori.verify(db.snapshot('copy.val'))")
+        shown = self._json("GET", "/v1/proof/verify" + ("" if expect is None else "?" + urlencode({"expect": expect})))
+        log, replay, finding = shown["log"], shown["replay"], shown["finding"] or {}
+        proven = {"state": " state", "history and state": " history and state"}.get(shown.get("proven", ""), "")
+        return judged({
+            "verdict": shown["verdict"] + proven, "is_snapshot": int(log["snapshot"] == "itself"),
+            "snapshot_used": {"base": 1, "compared": 2}.get(log["snapshot"], 0),
+            "base_height": int(log["base_height"]), "height": int(replay["height"]), "commits": int(replay["commits"]),
+            "time_ms": _time(replay["time"]), "torn_size": int(log["torn_size"]), "segments": int(log["segments"]),
+            "log_id": log["id"], "state_root": replay["state_hash"],
+            "tree_root": "0" * 64 if replay["chain_head"] is None else replay["chain_head"].split(":")[2],
+            "fault_offset": _maybe(finding.get("offset")), "fault_event": _maybe(finding.get("event")),
+            "fault_commit": _maybe(finding.get("commit")),
+            "fault_time_ms": _time(finding["time"]) if "time" in finding else None,
+            "fault_rewrite": int(finding.get("type") == "content"),
+            "expect_reached": int("expected_at_height" in shown),
+            "expect_height": _maybe(shown.get("expected_at_height")), "fault_path": finding.get("path", ""),
+            "sentence": shown["sentence"], "note": shown.get("note", "")}, check)
 
     def events(self, since: int = 0, follow: bool = False) -> Iterator[Dict[str, Any]]:
         whole(since, "since", _U64)
+        if self._is_closed:
+            raise ClosedError(_CLOSED)
         return self._events(since, follow)
 
     def _events(self, since: int, follow: bool) -> Iterator[Dict[str, Any]]:
-        after = ""
         while True:
-            answer = self._json("GET", "/v1/timeline" + after)
-            for shown in answer["events"]:
-                if shown["log_index"] < since:
-                    continue
-                since = shown["log_index"] + 1
-                after = "?" + urlencode({"from": shown["timestamp_iso"]})
-                moment = datetime.strptime(shown["timestamp_iso"], "%Y-%m-%dT%H:%M:%S.%fZ")
-                seconds = int(moment.replace(microsecond=0, tzinfo=timezone.utc).timestamp())
-                ids = [shown[name] for name in ("record_id", "node_id", "edge_id") if name in shown]
-                yield {"event": shown["log_index"], "time_ms": seconds * 1000 + moment.microsecond // 1000,
-                       "op": _OPS.get(shown["event_type"], shown["event_type"]), "id": ids[0] if ids else None}
-            if "error" in answer:
-                raise ConnectionError(f"{self.remote}: {answer['error']}")
+            asked = "/v1/timeline?" + urlencode({"since": since, "limit": _PAGE})
+            lines = self._ask("GET", asked, accept="application/x-ndjson").splitlines()
+            for line in lines:
+                shown = self._parse(line)
+                if "error" in shown:
+                    raise _CODES.get(shown.get("code", ""), ConnectionError)(f"{self.remote}: {shown['error']}")
+                since = int(shown["event"]) + 1
+                yield _event(shown)
+            if len(lines) == _PAGE:
+                continue
             if not follow:
                 return
-            time.sleep(0.25)
+            time.sleep(0.1)
 
-    def as_of(self, moment: Moment) -> "Valori":
-        raise UnsupportedError("a node opens no past to walk in: ask search(..., at=moment)")
+    def as_of(self, moment: Moment) -> "RemoteValori":
+        if self._is_closed:
+            raise ClosedError(_CLOSED)
+        return RemoteValori(remote=self.remote, token=self._token, timeout=self._timeout, at=moment)
+
+
+_PAGE = 1000  # events that are asked for at once
+
+
+def _maybe(number: Any) -> Optional[int]:
+    return None if number is None else int(number)
+
+
+def _time(text: str) -> int:
+    """Milliseconds, of a time as a node writes it."""
+    if text.startswith("@"):
+        return int(text[1:])
+    moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)
+    return int(moment.replace(microsecond=0).timestamp()) * 1000 + moment.microsecond // 1000
+
+
+def _event(shown: Dict[str, Any]) -> Dict[str, Any]:
+    """An event as events() of an embedded store gives it."""
+    op = shown["op"]
+    made = {"event": int(shown["event"]), "commit": int(shown["commit"]), "time_ms": _time(shown["time"]), "op": op,
+            "id": int(shown.get("id", 0))}
+    if op == "collection_create":
+        made["key"] = shown["collection"]
+    elif "key" in shown:
+        made["key"] = shown["key"]
+    for name in ("tag", "kind", "from", "to", "parameter", "value"):
+        if name in shown:
+            made[name] = int(shown[name])
+    if op == "insert":
+        made["collection"] = int(shown.get("collection", 0))
+        made["vector"] = [part / 65536 for part in shown["vector_q16"]]
+    if op in ("insert", "set_metadata", "meta"):
+        made["metadata"] = (base64.b64decode(shown["metadata_base64"]) if "metadata_base64" in shown
+                            else None if shown.get("metadata") is None else shown["metadata"].encode())
+    if op in ("node", "node_set_record"):
+        made["record"] = _maybe(shown.get("record"))
+    return made
 
 
 def _name(text: Any, what: str) -> str:
@@ -509,14 +611,3 @@ def _request(request_id: bytes) -> str:
     if not isinstance(request_id, (bytes, bytearray)) or len(request_id) != A.VALORI_REQUEST_SIZE:
         raise ValidationError(f"request_id: want {A.VALORI_REQUEST_SIZE} bytes, such as uuid.uuid4().bytes")
     return bytes(request_id).hex()
-
-
-def _moment(at: Moment) -> Optional[Dict[str, Any]]:
-    """How a node is asked for a moment; None: the empty store."""
-    from ._local import parse_moment
-    when = parse_moment(at)
-    if when.kind == A.VALORI_WHEN_HEIGHT:
-        return {"as_of_log_index": when.value - 1} if when.value else None
-    if when.kind == A.VALORI_WHEN_TIME:
-        return {"as_of": str(at)}
-    raise UnsupportedError("at: a node takes a height or a time, no state root")

@@ -1,4 +1,4 @@
-"""ValoriVectorStore: a LangChain vector store over an embedded store.
+"""ValoriVectorStore: a LangChain vector store over an embedded store or a node.
 
 With langchain_core installed it is a langchain_core VectorStore, with all that this derives (async, retrievers).
 Without it the class works alone, with a Document of its own: the interface is tested that way.
@@ -10,9 +10,8 @@ import uuid
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 from ._base import Valori, decode
-from ._local import LocalValori
 from ._vectors import vector
-from .errors import NotFoundError, UnsupportedError, ValidationError
+from .errors import NotFoundError, ValidationError
 
 try:
     from langchain_core.documents import Document  # type: ignore
@@ -68,15 +67,15 @@ def maximal_marginal_relevance(query: Sequence[float], vectors: Sequence[Sequenc
 
 
 class ValoriVectorStore(_Base):  # type: ignore[misc]
-    """texts with embeddings in db, a LocalValori that is used for nothing else.
+    """texts with embeddings in db, a Valori that is used for nothing else.
 
     embedding has embed_documents(texts) and embed_query(text), as LangChain's have. Scores are squared distances:
     smaller is nearer, 0 an exact match.
     """
 
     def __init__(self, db: Valori, embedding: Any) -> None:
-        if not isinstance(db, LocalValori):
-            raise UnsupportedError("ids are keys, and a node finds records by id only: give Valori(path)")
+        if not isinstance(db, Valori):
+            raise ValidationError(f"db: {type(db).__name__}: want Valori(path) or Valori(remote=URL)")
         self.db = db
         self._embedding = embedding
 

@@ -1,15 +1,14 @@
-"""ValoriIndexStore: a vector store for LlamaIndex over an embedded store.
+"""ValoriIndexStore: a vector store for LlamaIndex over an embedded store or a node.
 
 It has the methods of LlamaIndex's vector stores, and takes and gives its nodes; what it needs of them is node_id,
 ref_doc_id, metadata, get_content() and get_embedding(). Without llama_index_core it gives nodes of its own.
 
 Node ids are keys in the store. Which nodes belong to a document is in its graph, so delete(ref_doc_id) finds them.
 """
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from ._base import Valori
-from ._local import LocalValori
-from .errors import NotFoundError, UnsupportedError, ValidationError
+from .errors import NotFoundError, ValidationError
 from .kinds import EDGE_PARENT_OF, NODE_CHUNK, NODE_DOCUMENT
 
 try:
@@ -51,7 +50,7 @@ except ImportError:
 
 __all__ = ["ValoriIndexStore", "TextNode", "VectorStoreQueryResult"]
 
-_OPERATORS = {
+_OPERATORS: Dict[str, Callable[[Any, Any], Any]] = {
     "==": lambda value, wanted: value == wanted, "!=": lambda value, wanted: value != wanted,
     ">": lambda value, wanted: value is not None and value > wanted,
     "<": lambda value, wanted: value is not None and value < wanted,
@@ -84,19 +83,19 @@ def _matches(filters: Any, metadata: Dict[str, Any]) -> bool:
 
 
 class ValoriIndexStore:
-    """Nodes with embeddings in db, a LocalValori that is used for nothing else."""
+    """Nodes with embeddings in db, a Valori that is used for nothing else."""
 
     stores_text = True
     is_embedding_query = True
     flat_metadata = False
 
     def __init__(self, db: Valori) -> None:
-        if not isinstance(db, LocalValori):
-            raise UnsupportedError("ids are keys, and a node finds records by id only: give Valori(path)")
+        if not isinstance(db, Valori):
+            raise ValidationError(f"db: {type(db).__name__}: want Valori(path) or Valori(remote=URL)")
         self.db = db
 
     @property
-    def client(self) -> LocalValori:
+    def client(self) -> Valori:
         """The store."""
         return self.db
 

@@ -17,7 +17,7 @@ from typing import IO, Any, Callable, Dict, List, Optional
 
 from . import __version__
 from ._base import Valori
-from .errors import NotFoundError, UnsupportedError, ValidationError, ValoriError
+from .errors import NotFoundError, ValidationError, ValoriError
 from .kinds import EDGE_CONTRADICTS, EDGE_SUPERSEDES
 from .protocol import ProtocolClient
 

@@ -635,7 +635,7 @@ load serve
 	ask DELETE /v1/graph/node/1
 	ask POST /v1/records '{"values":[3,4],"key":"k"}'
 	now=$(ask GET /v1/proof/state | jq .committed_height)
-	[ "$(jq -c '[.record_count,.node_count,.edge_count]' answer)" = '[2,1,0]' ]
+	[ "$(jq -c '[.record_count,.record_slots,.node_count,.edge_count]' answer)" = '[2,2,1,0]' ]
 	for then in "as_of=$root" as_of=5 as_of_log_index=4; do
 		[ "$(ask GET "/v1/proof/state?$then" | jq -c '[.final_state_hash,.committed_height,.record_count]')" = "[\"$root\",5,1]" ]
 		[ "$(ask GET "/v1/records/0?$then" | jq -r .metadata)" = old ]
@@ -716,6 +716,7 @@ load serve
 	[ "$(rows '' | jq -cS 'del(.collection)')" = "$(jq -cS 'del(.collection,.dim)' expected)" ]
 	[ "$(rows '' | jq -c 'select(.collection) | [.op,.collection]')" = "$(printf '["collection_create","docs"]\n["insert",1]')" ]
 	[ "$(rows '?since=5' | jq -c .event)" = 5 ]
+	[ "$(rows '?since=3&limit=2' | jq -c .event)" = "$(printf '3\n4')" ]
 	[ -z "$(rows '?since=6')" ]
 	[ -z "$(rows '?since=99')" ]
 	[ "$(ask GET '/v1/timeline?since=4' | jq -c '[.total,.events[0].event_type]')" = '[2,"CreateNamespace"]' ]
