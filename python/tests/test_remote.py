@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 import unittest
+import warnings
 from array import array
 from typing import Any, List
 
@@ -221,12 +222,14 @@ class Remote(NodeCase):
             return made
 
         before = sockets()
-        for _ in range(20):
-            self.assertEqual(valori.Valori(remote=url).record_count(), 0)
-            self.refuses(valori.NotFoundError, "", valori.Valori, remote=url, at=99)
-            self.refuses(valori.DimensionError, "has dimension 4", valori.Valori, remote=url, dim=5)
-        gc.collect()
-        self.assertEqual(sockets(), before)
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            for _ in range(20):
+                self.assertEqual(valori.Valori(remote=url).record_count(), 0)
+                self.refuses(valori.NotFoundError, "", valori.Valori, remote=url, at=99)
+                self.refuses(valori.DimensionError, "has dimension 4", valori.Valori, remote=url, dim=5)
+            gc.collect()
+        self.assertEqual((sockets(), [str(one.message) for one in warned]), (before, []))
 
     def test_token(self) -> None:
         url = self.node(token="secret")
@@ -299,11 +302,14 @@ class Remote(NodeCase):
         """A child asks on a connection of its own, and leaves its parent's alone."""
         db = self.remote(self.node())
         db.insert([1, 2, 3, 4])
+        port = db._local.connection.sock.getsockname()
         child = os.fork()
         if child == 0:
             status = 1
             try:
                 status = 0 if db.insert([2, 2, 3, 4]) == 1 and db.record_count() == 2 else 2
+                if db._local.connection.sock.getsockname() == port:
+                    status = 3
                 db.close()
             finally:
                 os._exit(status)
