@@ -8,7 +8,17 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { OPT_EXPECT, OPT_EXPECTED_HASH, OPT_SNAPSHOT, OPT_ARCHIVE, OPT_AT, OPT_STRICT, OPT_REPORT, OPT_TRACE, OPT_BUILD_INDEX };
+enum {
+	OPT_EXPECT,
+	OPT_EXPECTED_HASH,
+	OPT_SNAPSHOT,
+	OPT_ARCHIVE,
+	OPT_AT,
+	OPT_STRICT,
+	OPT_REPORT,
+	OPT_TRACE,
+	OPT_BUILD_INDEX
+};
 
 static const struct tool_opt opts[] = {
 	[OPT_EXPECT] = {'x', "expect", "HASH", NULL,
