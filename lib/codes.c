@@ -140,29 +140,53 @@ static void census_take(struct census *census, const struct sample *sample)
 		census->others += census->multiples[i];
 }
 
-/* The component with rank others before it among those that are not zero: eight bits at a time, from the top. */
-static int32_t quantile(const struct sample *sample, uint64_t rank)
+/* Counts the digits at shift of those components that are not zero and begin with prefix. */
+static void count_digits(const struct sample *sample, uint32_t mask, uint32_t prefix, unsigned shift,
+			 uint64_t counts[256])
 {
+	uint64_t others[256] = {0}; /* two take turns: neighbours are often alike, and one count waits for itself */
 	const uint8_t *vector;
-	uint32_t found = 0;
 
-	for (unsigned shift = 24, depth = 0; depth < 4; depth++, shift -= 8) {
-		uint64_t counts[256] = {0};
-		uint32_t mask = depth == 0 ? 0 : UINT32_MAX << (shift + 8);
-		uint32_t digit = 0;
+	memset(counts, 0, 256 * sizeof(*counts));
+	for (uint32_t i = 0; (vector = sample_row(sample, i)) != NULL; i++)
+		for (uint32_t j = 0; j < sample->state->dim; j++) {
+			uint32_t component = ordered(vector + (size_t)4 * j);
 
-		for (uint32_t i = 0; (vector = sample_row(sample, i)) != NULL; i++)
-			for (uint32_t j = 0; j < sample->state->dim; j++) {
-				uint32_t component = ordered(vector + (size_t)4 * j);
+			if ((component & mask) == prefix && component != UINT32_C(0x80000000))
+				(j % 2 ? others : counts)[component >> shift & 255]++;
+		}
+	for (unsigned i = 0; i < 256; i++)
+		counts[i] += others[i];
+}
 
-				if ((component & mask) == found && component != UINT32_C(0x80000000))
-					counts[component >> shift & 255]++;
-			}
-		for (; digit < 255 && rank >= counts[digit]; digit++)
-			rank -= counts[digit];
-		found |= digit << shift;
+/*
+ * The components with so many others before them among those that are not zero: eight bits at a time, from the top;
+ * counted once as long as both begin alike, and not at all where census knows that all bits are zero.
+ */
+static void quantiles(const struct sample *sample, const struct census *census, uint64_t ranks[2], int32_t out[2])
+{
+	unsigned zeros = 0;
+	uint32_t found[2] = {0, 0}, mask = 0;
+	uint64_t counts[256];
+
+	while (zeros < 31 && census->multiples[zeros] == 0)
+		zeros++;
+	for (unsigned shift = 24, depth = 0; depth < 4 && shift + 8 > zeros; depth++, shift -= 8) {
+		bool are_alike = found[0] == found[1];
+
+		for (unsigned which = 0; which < 2; which++) {
+			uint32_t digit = 0;
+
+			if (which == 0 || !are_alike)
+				count_digits(sample, mask, found[which], shift, counts);
+			for (; digit < 255 && ranks[which] >= counts[digit]; digit++)
+				ranks[which] -= counts[digit];
+			found[which] |= digit << shift;
+		}
+		mask |= UINT32_C(255) << shift;
 	}
-	return (int32_t)(found ^ UINT32_C(0x80000000));
+	for (unsigned which = 0; which < 2; which++)
+		out[which] = (int32_t)(found[which] ^ UINT32_C(0x80000000));
 }
 
 /*
@@ -207,14 +231,17 @@ static struct vl_quantiser quantiser_derive(const struct vl_state *state, const 
 	struct sample sample = sample_of(state, ids, count);
 	struct census census;
 	uint64_t multiples = 0, width;
-	int32_t first, last;
+	int32_t first, last, ends[2];
 	unsigned shift = 24;
 
 	census_take(&census, &sample);
 	if (census.others == 0)
 		return (struct vl_quantiser){0, 1};
-	first = quantile(&sample, census.others / 1000);
-	last = quantile(&sample, census.others - 1 - census.others / 1000);
+	uint64_t ranks[2] = {census.others / 1000, census.others - 1 - census.others / 1000};
+
+	quantiles(&sample, &census, ranks, ends);
+	first = ends[0];
+	last = ends[1];
 	if (census.zeros * 1000 >= census.zeros + census.others) {
 		first = first < 0 ? first : 0;
 		last = last > 0 ? last : 0;
