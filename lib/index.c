@@ -408,24 +408,31 @@ static bool is_allowed(const struct vl_state *state, const struct vl_filter *fil
 	       (!filter->has_tag || vl_get64(record + VL_RECORD_TAG) == filter->tag);
 }
 
+/* Is a row so far that the bound excludes it? Then any that is farther is excluded, too. */
+static bool is_out_of_reach(struct answer *answer, uint32_t distance)
+{
+	if (*answer->hits < answer->k)
+		return false;
+	if (answer->heap[0].score != answer->worst) {
+		answer->worst = answer->heap[0].score;
+		answer->reach = vl_codes_reach(&answer->index->codes, answer->worst, answer->residuals);
+	}
+	return distance > answer->reach;
+}
+
 /* Takes the row's record into the heap if it belongs there. */
 static void look_at(struct answer *answer, uint32_t row, uint32_t distance)
 {
-	uint64_t id = vl_codes_id(&answer->index->codes, row);
+	uint64_t id;
 	const uint8_t *vector;
 	valori_hit hit;
 
+	if (is_out_of_reach(answer, distance))
+		return;
+	id = vl_codes_id(&answer->index->codes, row);
 	if (id >= answer->slots || id >= answer->index->schedule.covered ||
 	    !is_allowed(answer->state, answer->filter, id))
 		return;
-	if (*answer->hits == answer->k) {
-		if (answer->heap[0].score != answer->worst) {
-			answer->worst = answer->heap[0].score;
-			answer->reach = vl_codes_reach(&answer->index->codes, answer->worst, answer->residuals);
-		}
-		if (distance > answer->reach)
-			return;
-	}
 	vector = vl_state_vector(answer->state, id);
 	if (vector == NULL)
 		return;
@@ -521,7 +528,8 @@ valori_code vl_index_search(const struct vl_index *index, const struct vl_state 
 			for (size_t i = 0; i < founds[q]; i++)
 				bound = larger(bound, vl_codes_bound(codes, (uint32_t)rows[i]));
 			answer.residuals += bound;
-			for (size_t i = 0; i < founds[q]; i++)
+			/* They ascend. */
+			for (size_t i = 0; i < founds[q] && !is_out_of_reach(&answer, (uint32_t)(rows[i] >> 32)); i++)
 				look_at(&answer, (uint32_t)rows[i], (uint32_t)(rows[i] >> 32));
 			counts->compared += answer.compared;
 		}
