@@ -327,6 +327,57 @@ static void test_golden(void)
 }
 
 /* What verify looks for, one byte at a time. */
+/* A round is due exactly when index.h says so, neither a record earlier nor later. */
+static void test_due(void)
+{
+	struct vl_index_parameters parameters;
+	struct vl_schedule begun, now, after;
+	struct vl_state state;
+	char directory[256];
+	uint64_t seed = 21;
+	valori_view *view;
+	valori *store;
+	unsigned due[6];
+
+	stores_make(directory);
+	store = open_at(directory, VALORI_WRITE | VALORI_CREATE);
+	fill(store, &seed, 200, 1, 0);
+	valori_view_open(store, &view, NULL);
+	state = vl_engine_version(view)->state;
+	vl_index_configured(&state.totals, &parameters);
+	vl_schedule_begin(&begun, &parameters, 0);
+	now = begun;
+	now.covered = now.rows = 100;
+	due[0] = vl_schedule_next(&now, &state, &parameters, &after);
+	now.covered = now.rows = 101;
+	due[1] = vl_schedule_next(&now, &state, &parameters, &after);
+	check(due[0] && !due[1] && after.covered == 101,
+	      "a round is due when as many slots are behind the last one as before it, not when one is missing");
+	now.covered = 200;
+	now.rows = 400;
+	state.totals.record_live = 300;
+	due[2] = vl_schedule_next(&now, &state, &parameters, &after);
+	state.totals.record_live = 299;
+	due[3] = vl_schedule_next(&now, &state, &parameters, &after);
+	check(!due[2] && due[3] && after.rows == 299 && after.renewals == 1,
+	      "and when more than a quarter of the rows is gone, not when a quarter is");
+	valori_view_close(view);
+	valori_close(store, NULL);
+	stores_remove(directory);
+
+	stores_make(directory);
+	store = open_at(directory, VALORI_WRITE | VALORI_CREATE);
+	for (unsigned i = 0; i < 2; i++) {
+		fill(store, &seed, VL_ROUND_MIN - 1 + i, 1, 0);
+		valori_view_open(store, &view, NULL);
+		due[4 + i] = vl_schedule_next(&begun, &vl_engine_version(view)->state, &parameters, &after);
+		valori_view_close(view);
+	}
+	check(!due[4] && due[5] && after.covered == VL_ROUND_MIN, "the first one has as many records as the least round");
+	valori_close(store, NULL);
+	stores_remove(directory);
+}
+
 static void test_check(void)
 {
 	const struct vl_state *state;
@@ -914,6 +965,7 @@ int main(void)
 	test_ways(VALORI_INDEX_IVF, 4200, "lists");
 	test_groups();
 	test_golden();
+	test_due();
 	test_check();
 	test_new_configuration();
 	test_lists();
