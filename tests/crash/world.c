@@ -328,6 +328,8 @@ static void settle_restore(struct world *world, unsigned moment)
 	world->restoring = world->snapshot_next = WORLD_NONE;
 	if (world->copy != WORLD_NONE && world->copy > moment)
 		world->copy = WORLD_FOREIGN;
+	if (world->copy_next != WORLD_NONE && world->copy_next > moment)
+		world->copy_next = WORLD_FOREIGN;
 	world->is_archived = false;
 	world->told = world->safe = moment;
 }
@@ -409,6 +411,8 @@ static void settle_snapshots(struct world *world)
 		memcpy(root.bytes, position->state_root, sizeof(root.bytes));
 		found = find_moment(world, &root, position->height, 0);
 		if (*marks[i][0] == WORLD_FOREIGN && (found == WORLD_NONE || found != *marks[i][1]))
+			found = WORLD_FOREIGN;
+		if (*marks[i][1] == WORLD_FOREIGN && found == WORLD_NONE)
 			found = WORLD_FOREIGN;
 		if (found == WORLD_NONE || (found != *marks[i][0] && found != *marks[i][1]))
 			world_fail(world, "%s: is of event %llu, and neither the old nor the new one",
