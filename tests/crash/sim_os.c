@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAME_MAX_SIZE = 48, PAGES_TORN = 6, CUTS = 4 };
+enum { NAME_MAX_SIZE = 48, PAGES_TORN = 6, CUTS = 4, COUNTED = 32 };
 
 struct blob { /* bytes that files share until one of them changes */
 	unsigned references;
@@ -487,6 +487,55 @@ static struct blob *come_out(const struct sim_inode *inode, const struct outcome
 	return out;
 }
 
+/*
+ * What has become of the writes of a file, judged by what the disk holds: a sector is like it was after some of the
+ * changes; the last one that it must have seen is there, the first one that it cannot have seen is missing.
+ */
+static void count_what_came(const struct sim_inode *inode, const struct blob *out, struct sim_came *came)
+{
+	unsigned all = inode->change_count, latest = 0, earliest_lost = all + 1;
+	bool is_torn = false, is_zeroed = false;
+
+	for (int pass = 0; pass < 2; pass++)
+		for (uint64_t sector = 0; sector * SIM_SECTOR < out->size; sector++) {
+			uint8_t is[SIM_SECTOR], was[SIM_SECTOR];
+			unsigned least = all + 1, most = 0;
+
+			take_sector(out, sector, is);
+			for (unsigned version = 0; version <= all; version++) {
+				make_sector(inode, sector, version, was);
+				if (memcmp(is, was, SIM_SECTOR) != 0)
+					continue;
+				least = version < least ? version : least;
+				most = version;
+			}
+			if (least > all) /* the size has cut it */
+				continue;
+			if (pass == 0) {
+				latest = least > latest ? least : latest;
+				earliest_lost = most + 1 < earliest_lost ? most + 1 : earliest_lost;
+				is_zeroed |= most < all && sector * SIM_SECTOR >= inode->disk->size;
+			} else {
+				is_torn |= most < all && most + 1 == latest;
+			}
+		}
+	came->lost += earliest_lost <= all || out->size < inode->cache->size;
+	came->torn += is_torn;
+	came->reordered += earliest_lost < latest;
+	came->zeroed += is_zeroed;
+}
+
+static bool are_same(const struct entries *a, const struct entries *b)
+{
+	for (unsigned i = 0; i < a->count; i++) {
+		unsigned at = find(b, a->items[i].name);
+
+		if (at == b->count || b->items[at].inode != a->items[i].inode)
+			return false;
+	}
+	return a->count == b->count;
+}
+
 /* That is what the disk holds; nothing is left to be written. */
 static void settle(struct sim_inode *inode, struct blob *disk)
 {
@@ -680,6 +729,7 @@ void sim_kill(struct sim *sim)
 
 void sim_power_off(struct sim *sim, uint64_t seed)
 {
+	bool is_counted = seed % 4 == 0;
 	uint64_t whole = draw(&seed) % 8; /* now and then nothing is lost, or all */
 
 	sim_kill(sim);
@@ -694,14 +744,19 @@ void sim_power_off(struct sim *sim, uint64_t seed)
 				if (whole == 0 ||
 				    (whole != 1 && (luck == 0 || (luck != 1 && draw(&seed) % 2 == 0))))
 					act_on(&inode->disk_entries, &inode->actions[a]);
+			sim->came.names += !are_same(&inode->disk_entries, &inode->cache_entries);
 		} else {
 			struct outcome outcome;
+			struct blob *out;
 
 			draw_outcome(inode, draw(&seed), &outcome);
 			if (whole < 2)
 				outcome = (struct outcome){.kind = CUT,
 							   .number = whole == 0 ? inode->change_count : 0};
-			settle(inode, come_out(inode, &outcome));
+			out = come_out(inode, &outcome);
+			if (is_counted && inode->change_count <= COUNTED)
+				count_what_came(inode, out, &sim->came);
+			settle(inode, out);
 		}
 	}
 	for (unsigned i = 0; i < sim->inode_count; i++)
@@ -884,6 +939,7 @@ static int64_t sim_pwrite(void *context, int fd, const void *data, size_t size, 
 	struct sim *sim = context;
 	struct sim_inode *inode = of(sim, fd);
 	struct change *change;
+	size_t wanted = size;
 	uint64_t growth;
 
 	if (!begin(sim, true))
@@ -896,12 +952,14 @@ static int64_t sim_pwrite(void *context, int fd, const void *data, size_t size, 
 		size /= 2;
 	else if (sim->fault.short_writes != 0 && draw(&sim->seed) % sim->fault.short_writes == 0)
 		size = 1 + (size_t)(draw(&sim->seed) % (size - 1));
+	sim->came.short_writes += size < wanted;
 	growth = offset + size > inode->cache->size ? offset + size - inode->cache->size : 0;
 	if (growth > sim->fault.room) {
 		uint64_t missing = growth - sim->fault.room;
 
 		if (missing >= size) {
 			sim->full_writes++;
+			sim->came.full_writes++;
 			return ends(sim) ? DEAD : -ENOSPC;
 		}
 		size -= (size_t)missing;
@@ -944,6 +1002,7 @@ static int sim_sync(void *context, int fd)
 		struct outcome outcome;
 
 		sim->failed_syncs++;
+		sim->came.failed_syncs++;
 		if (inode->change_count > 0) {
 			draw_outcome(inode, draw(&sim->seed), &outcome);
 			settle(inode, come_out(inode, &outcome));

@@ -29,6 +29,20 @@ struct sim_fault {
 	unsigned short_writes;  /* one write in so many moves only a part; 0: none */
 };
 
+/*
+ * What has really happened to a machine and its disk in all its lives, so that a test can demand it. Of files those are
+ * counted that came out so; they are compared with what was written, whatever was to happen to them, where the seed of
+ * the power cut is a multiple of four.
+ */
+struct sim_came {
+	uint64_t failed_syncs, full_writes, short_writes;
+	uint64_t lost;	    /* a write is missing */
+	uint64_t torn;	    /* a sector of a write is there, and another one of it is not */
+	uint64_t reordered; /* a write is there, and an earlier one is not, or not everywhere */
+	uint64_t zeroed;    /* a sector that was written is there, with zeros */
+	uint64_t names;	    /* a directory has lost a change */
+};
+
 struct sim {
 	struct vl_os os;
 	struct sim_fault fault;
@@ -37,6 +51,7 @@ struct sim {
 	bool is_dead;                       /* the process has ended */
 	int open, mapped;                   /* descriptors and mappings not yet given back */
 	unsigned failed_syncs, full_writes; /* faults that came true */
+	struct sim_came came;
 	uint64_t clock;
 	struct sim_inode **inodes;
 	unsigned inode_count;

@@ -115,8 +115,51 @@ static void die(struct world *world, uint64_t *seed)
 	}
 }
 
+/* What a life may have seen: enough of all must, or nobody knows whether the simulator still does its work. */
+enum {
+	FAILED_SYNC,
+	FULL_WRITE,
+	SHORT_WRITE,
+	LOST,
+	TORN,
+	REORDERED,
+	ZEROED,
+	NAMES,
+	ROUNDS_3, /* a crash and a recovery, three times and more */
+	SIGHTS
+};
+static const struct {
+	const char *name;
+	unsigned least; /* of a thousand lives */
+} sights[SIGHTS] = {
+	[FAILED_SYNC] = {"a sync that fails", 130},
+	[FULL_WRITE] = {"a full disk", 160},
+	[SHORT_WRITE] = {"a short write", 400},
+	[LOST] = {"a write that is lost", 200},
+	[TORN] = {"a torn write", 10},
+	[REORDERED] = {"writes out of order", 8},
+	[ZEROED] = {"zeros for what was written", 80},
+	[NAMES] = {"a name that is lost", 200},
+	[ROUNDS_3] = {"three recoveries from crashes", 450},
+};
+
+static void see(const struct world *world, unsigned recoveries, uint64_t seen[SIGHTS])
+{
+	const struct sim_came *came = &world->sim->came;
+
+	seen[FAILED_SYNC] += came->failed_syncs > 0;
+	seen[FULL_WRITE] += came->full_writes > 0;
+	seen[SHORT_WRITE] += came->short_writes > 0;
+	seen[LOST] += came->lost > 0;
+	seen[TORN] += came->torn > 0;
+	seen[REORDERED] += came->reordered > 0;
+	seen[ZEROED] += came->zeroed > 0;
+	seen[NAMES] += came->names > 0;
+	seen[ROUNDS_3] += recoveries >= 3;
+}
+
 /* One life. The failure, "" when there is none, is left in the world. */
-static struct world *run(uint64_t number)
+static struct world *run(uint64_t number, uint64_t seen[SIGHTS])
 {
 	static const uint64_t sizes[] = {4200, 5000, 9000, 20000, 1 << 20};
 	uint64_t seed = number * UINT64_C(0x2545f4914f6cdd1d) + 1, dice = model_random(&seed);
@@ -124,6 +167,9 @@ static struct world *run(uint64_t number)
 			: dice % 8 == 6 ? VALORI_SYNC_BATCH
 					: VALORI_SYNC_NONE;
 	struct world *world = world_new(model_random(&seed), sync, sizes[dice / 8 % 5]);
+
+	unsigned recoveries = 0;
+	uint64_t opens;
 
 	world->sync_commits = 1 + (unsigned)(dice / 64 % 4);
 	for (unsigned round = 0; round < ROUNDS && world->failure[0] == '\0'; round++) {
@@ -135,13 +181,17 @@ static struct world *run(uint64_t number)
 			world_restore(world, model_random(&seed) % 2 == 0);
 			say(world, "restore");
 		}
+		opens = world->counts.opens;
 		world_open(world);
+		recoveries += round > 0 && world->counts.opens > opens;
 		say(world, "open");
 		live(world, &seed);
 		die(world, &seed);
 	}
 	/* The last time nothing goes wrong. */
+	opens = world->counts.opens;
 	world_open(world);
+	recoveries += world->counts.opens > opens;
 	world_commit(world, 2, false);
 	world_close(world);
 	dice = 0;
@@ -151,6 +201,7 @@ static struct world *run(uint64_t number)
 	world_close(world);
 	say(world, "end");
 	world_drop(world);
+	see(world, recoveries, seen);
 	if (is_loud && world->failure[0] != '\0')
 		sim_print(world->sim);
 	return world;
@@ -158,7 +209,7 @@ static struct world *run(uint64_t number)
 
 struct result {
 	struct world_counts counts;
-	uint64_t lives, failures, first_failure;
+	uint64_t lives, failures, first_failure, seen[SIGHTS];
 	char failure[512];
 };
 
@@ -177,7 +228,7 @@ static void run_some(uint64_t first, uint64_t end, uint64_t step, struct result 
 {
 	memset(result, 0, sizeof(*result));
 	for (uint64_t seed = first; seed < end; seed += step) {
-		struct world *world = run(seed);
+		struct world *world = run(seed, result->seen);
 
 		result->lives++;
 		add_counts(&result->counts, &world->counts);
@@ -195,6 +246,8 @@ static void add_result(struct result *to, const struct result *from)
 {
 	add_counts(&to->counts, &from->counts);
 	to->lives += from->lives;
+	for (unsigned i = 0; i < SIGHTS; i++)
+		to->seen[i] += from->seen[i];
 	if (from->failures > 0)
 		printf("# %s\n# reproduce: tests/crash/test_random %llu\n", from->failure,
 		       (unsigned long long)from->first_failure);
@@ -244,7 +297,7 @@ static void run_all(uint64_t first, uint64_t seeds, struct result *sum)
 int main(int argc, char **argv)
 {
 	const struct world_counts *counts;
-	struct result sum;
+	struct result sum = {.lives = 0};
 	uint64_t seeds = check_long() ? SEEDS_LONG : SEEDS / check_one_in();
 
 	if (argc > 2 && strcmp(argv[1], "-n") == 0) {
@@ -252,7 +305,7 @@ int main(int argc, char **argv)
 	} else if (argc > 1) {
 		is_loud = true;
 		for (int i = 1; i < argc; i++) {
-			struct world *world = run(strtoull(argv[i], NULL, 10));
+			struct world *world = run(strtoull(argv[i], NULL, 10), sum.seen);
 
 			check(world->failure[0] == '\0', "seed %s", argv[i]);
 			printf("# %s\n", world->failure);
@@ -274,5 +327,8 @@ int main(int argc, char **argv)
 	check(counts->torn > seeds / 100 && counts->trims > seeds / 100 && counts->restores > seeds / 100 &&
 		      counts->groups > seeds / 10,
 	      "the seeds lead to torn tails, groups, trims and restores");
+	for (unsigned i = 0; i < SIGHTS; i++)
+		check(sum.seen[i] * 1000 > seeds * sights[i].least, "enough of the lives see %s: %" PRIu64, sights[i].name,
+		      sum.seen[i]);
 	return check_done();
 }
