@@ -15,6 +15,13 @@ witness() { # round
 	awk -v round="$1" '{ print $1, "r" round "-" NR - 1; fflush() }' >>acknowledged
 }
 
+# The pipe ids, with both ends open: whoever dies before he has opened his leaves nobody waiting for him.
+open_pipe() {
+	mkfifo ids
+	exec 8<>ids
+	exec 7<ids
+}
+
 # The store is sound, and holds every id that was acknowledged, each with its key.
 survives() { # store
 	local missing
@@ -48,16 +55,17 @@ teardown() {
 	: >acknowledged
 	deaths=0
 	for ((round = 0; round < rounds; round++)); do
-		mkfifo ids
-		witness "$round" <ids &
+		feed "$round" 400 4 >input
+		open_pipe
+		witness "$round" <&7 7<&- 8>&- &
 		reader=$!
 		batch=$((RANDOM % 20 + 1))
-		feed "$round" 400 4 >input
-		valori-ingest -q -l store -d 4 --batch "$batch" --segment-size 65536 input >ids &
+		valori-ingest -q -l store -d 4 --batch "$batch" --segment-size 65536 input >ids 7<&- 8>&- &
 		writer=$!
 		pause 40
 		kill -KILL "$writer" 2>/dev/null && deaths=$((deaths + 1))
 		wait "$writer" || :
+		exec 7<&- 8>&-
 		wait "$reader"
 		rm ids
 		if ((round % 20 == 19)); then
@@ -115,17 +123,18 @@ teardown() {
 			rm -r disk/store
 			: >acknowledged
 		fi
-		mkfifo ids
-		witness "$round" <ids &
-		reader=$!
 		feed "$round" 400 4 >input
-		valori-ingest -q -l disk/store -d 4 --batch $((RANDOM % 20 + 1)) --segment-size 65536 input >ids 2>/dev/null &
+		open_pipe
+		witness "$round" <&7 7<&- 8>&- &
+		reader=$!
+		valori-ingest -q -l disk/store -d 4 --batch $((RANDOM % 20 + 1)) --segment-size 65536 input >ids 2>/dev/null 7<&- 8>&- &
 		writer=$!
 		pause 60
 		# EXT4_IOC_SHUTDOWN without a flush of the journal: what is not on the disk now never will be.
 		perl -e 'open my $d, "<", shift or die; my $how = pack "L", 2; ioctl $d, 0x8004587d, $how or die "$!\n"' disk ||
 			skip "the file system cannot be shut down"
 		wait "$writer" || :
+		exec 7<&- 8>&-
 		wait "$reader"
 		rm ids
 		umount disk
