@@ -594,13 +594,36 @@ npy() { # descr, order, shape, data on stdin
 		printf '[1,2]\n[3,4]\n[5,6]\n' >&9
 		for _ in {1..100}; do [ "$(wc -l <ids)" = 2 ] && break; sleep 0.05; done
 		kill -"${signal%:*}" $pid
+		for _ in {1..100}; do kill -0 $pid 2>/dev/null || break; sleep 0.05; done
+		exec 9>&- # whoever has not heard it ends here, and well
 		code=0
 		wait $pid || code=$?
-		exec 9>&-
 		[ "$code" = "${signal#*:}" ] || fail "$signal: status $code"
 		grep -q "2 rows are committed; height 2" said
 		[ "$(height db)" = 2 ]
 		valori-verify -q db
+	done
+}
+
+@test "signals end it while nothing has come yet, or a log stream says nothing more" {
+	store other 2 2 2
+	for signal in TERM:143 INT:130 HUP:129; do
+		for first in nothing log; do
+			rm -rf db fifo
+			mkfifo fifo
+			valori-ingest -l db fifo >ids 2>said &
+			pid=$!
+			exec 9>fifo # when it has been opened at the other end
+			[ "$first" = nothing ] || valori-replay -o - other >&9
+			for _ in {1..100}; do [[ $first = nothing || $(height db) = 2 ]] && break; sleep 0.05; done
+			kill -"${signal%:*}" $pid
+			for _ in {1..100}; do kill -0 $pid 2>/dev/null || break; sleep 0.05; done
+			exec 9>&- # whoever has not heard it ends here
+			code=0
+			wait $pid || code=$?
+			[ "$code" = "${signal#*:}" ] || fail "$signal, $first: status $code"
+			grep -qi "stopped\|committed" said || fail "$signal, $first: $(cat said)"
+		done
 	done
 }
 
