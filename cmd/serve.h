@@ -19,7 +19,7 @@
 struct serve_config {
 	const char *log, *snapshot, *archive, *bind, *admin_bind, *token, *cors_origin;
 	uint32_t dim, threads, connections, followers_max;
-	uint64_t records_max, nodes_max, edges_max, body_max, snapshot_interval;
+	uint64_t records_max, nodes_max, edges_max, body_max, snapshot_interval, segment_size;
 	valori_index_kind index; /* VALORI_INDEX_LOGGED: nobody said */
 	valori_sync sync;
 	char cors_headers[256];
@@ -56,6 +56,14 @@ struct follow_status {
 	uint64_t lag_ms;	/* [mutex] age of the oldest commit that the leader has and this node not */
 };
 
+enum { DOWNLOADS = 4 }; /* snapshots that went out and are kept for a while */
+struct download {
+	int fd; /* plus 1; 0: none. It has no name any more */
+	valori_snapshot_info info;
+	char tag[96]; /* its ETag */
+	uint64_t used_ns;
+};
+
 struct node {
 	struct serve_config config;
 	valori *store;
@@ -63,6 +71,8 @@ struct node {
 	sem_t work;		   /* config.threads requests do something at once; the others wait */
 	uint8_t token_digest[64];  /* not the token: its length must not show */
 	pthread_mutex_t snapshots; /* one snapshot is written at a time */
+	struct download downloads[DOWNLOADS]; /* [downloading] */
+	pthread_mutex_t downloading;
 	pthread_mutex_t verifying; /* one verification is done at a time */
 	/* Whoever uses store holds it to read; a restore, which puts another one there, to write. */
 	pthread_rwlock_t swap;
@@ -110,6 +120,9 @@ uint64_t serve_watchdog_ns(void);
 valori_code serve_open(struct node *node, valori_error *error);
 /* Writes the snapshot (path NULL: where it is kept, if anywhere). serve_snapshot.c. */
 valori_code serve_save(struct node *node, const char *path, valori_snapshot_info *out, valori_error *error);
+
+/* Forgets snapshots that nobody came back for, or all. */
+void serve_downloads_expire(struct node *node, bool all);
 
 /* serve_replication.c: false: out of memory. */
 bool serve_replication_init(struct node *node);

@@ -19,6 +19,7 @@ enum {
 	OPT_EDGES_MAX,
 	OPT_SNAPSHOT_INTERVAL,
 	OPT_SYNC,
+	OPT_SEGMENT_SIZE,
 	OPT_TOKEN_FILE,
 	OPT_INSECURE,
 	OPT_THREADS,
@@ -46,13 +47,14 @@ static const struct tool_opt opts[] = {
 	[OPT_SNAPSHOT_INTERVAL] = {0, "snapshot-interval", "SECONDS", "VALORI_SNAPSHOT_INTERVAL",
 				   "write the snapshot so often (never)"},
 	[OPT_SYNC] = {0, "sync", "MODE", NULL, "always none (always): when a write is answered"},
+	[OPT_SEGMENT_SIZE] = {0, "segment-size", "SIZE", "VALORI_EVENT_LOG_ROTATION_BYTES",
+			      "begin a new file of the log at this size (256M)"},
 	[OPT_TOKEN_FILE] = {0, "token-file", "FILE", NULL, "the token to ask for (VALORI_AUTH_TOKEN)"},
 	[OPT_INSECURE] = {0, "insecure-no-auth", NULL, NULL, "listen for other machines without a token"},
 	[OPT_THREADS] = {0, "threads", "N", "VALORI_THREADS", "requests that work at once (twice the processors)"},
 	[OPT_CONNECTIONS] = {0, "connections", "N", "VALORI_CONNECTIONS", "connections at once (2304)"},
 	[OPT_BODY_MAX] = {0, "body-max", "SIZE", "VALORI_BODY_MAX", "longest body of a request (32M)"},
-	[OPT_MAX_FOLLOWERS] = {0, "max-followers", "N", "VALORI_MAX_FOLLOWERS",
-			       "streams of the log at once (64)"},
+	[OPT_MAX_FOLLOWERS] = {0, "max-followers", "N", "VALORI_MAX_FOLLOWERS", "streams of the log at once (64)"},
 	[OPT_LOG_JSON] = {0, "log-json", NULL, NULL, "one JSON object per line on stderr"},
 	[OPT_HEALTH_CHECK] = {0, "health-check", NULL, NULL, "ask the node at --bind; answer 0 when it is well"},
 	[OPT_CORS] = {0, "cors-origin", "ORIGIN", "VALORI_CORS_ORIGIN", "pages of ORIGIN may ask in browsers (none)"},
@@ -115,6 +117,7 @@ static void take(struct serve_config *config, int option, const char *value)
 			tool_usage("--sync: %s: must be always or none", value);
 		config->sync = value[0] == 'a' ? VALORI_SYNC_ALWAYS : VALORI_SYNC_NONE;
 		break;
+	case OPT_SEGMENT_SIZE: config->segment_size = tool_size(value, 64 << 10, UINT64_MAX); break;
 	case OPT_TOKEN_FILE: config->token = read_token(value); break;
 	case OPT_INSECURE: config->insecure = true; break;
 	case OPT_THREADS: config->threads = (uint32_t)tool_number(value, 1, 1024); break;

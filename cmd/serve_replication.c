@@ -21,12 +21,12 @@ enum {
 	OUT_BYTES = 64 << 10,
 	DIRECT_BYTES = 16 << 10, /* from here on bytes go out from where they lie */
 	SILENCE_MS = 5000,
-	LOOK_MS = 100, /* the feeder looks at the files, when nobody has told it of a commit */
+	LOOK_MS = 100,	 /* the feeder looks at the files, when nobody has told it of a commit */
 	PAUSE_US = 1000, /* between two rounds, that streams need not wake for each commit; more with many of them */
 	PAUSE_STREAMS = 8,
 	PAUSE_UNSYNCED_US = 50000, /* where commits are not synced, the feeder does it */
-	KEEP_MS = 30000, /* the ring stays for streams that come back */
-	PATIENCE = 6,	 /* of http.h */
+	KEEP_MS = 30000,	   /* the ring stays for streams that come back */
+	PATIENCE = 6,		   /* of http.h */
 	MARK_COMMITS = 4096
 };
 
@@ -447,8 +447,8 @@ static void put_commit(struct stream *stream, const struct piece *piece, const u
 		valori_hash_format(&piece->root, root);
 		valori_hash_format(&piece->tree, tree);
 		if (stream->form == EVENTS)
-			used = snprintf(head, sizeof(head), "id: %llu\nevent: commit\ndata: ",
-					(unsigned long long)piece->height);
+			used = snprintf(head, sizeof(head),
+					"id: %llu\nevent: commit\ndata: ", (unsigned long long)piece->height);
 		used += snprintf(head + used, sizeof(head) - (size_t)used,
 				 "{\"commit\":%llu,\"height\":%llu,\"root\":\"%s\",\"tree\":\"%s\",\"b64\":\"",
 				 (unsigned long long)piece->number, (unsigned long long)piece->height, root, tree);
@@ -688,8 +688,8 @@ static void fail_trimmed(struct exchange *x, uint64_t base, uint64_t height)
 {
 	char sentence[160];
 
-	snprintf(sentence, sizeof(sentence),
-		 "history before event %llu was trimmed: begin from /v1/snapshot/download", (unsigned long long)base);
+	snprintf(sentence, sizeof(sentence), "history before event %llu was trimmed: begin from /v1/snapshot/download",
+		 (unsigned long long)base);
 	fail_at(x, 410, valori_code_name(VALORI_UNKNOWABLE), "base", base, "height", height, sentence);
 }
 

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define DOWNLOAD_KEEP_NS (UINT64_C(300) * 1000000000)
+
 /* Where the snapshot is kept: as configured, or beside the log; NULL: nowhere. To be freed. */
 static char *snapshot_path(const struct node *node)
 {
@@ -180,20 +182,115 @@ static bool parse_range(const char *text, uint64_t size, uint64_t *first, uint64
 	return true;
 }
 
-static void send_file(struct exchange *x, int fd, const valori_snapshot_info *info)
+/* A snapshot that went out, for who comes back for the rest of it; or one that nobody has asked for yet. */
+static void download_clear(struct download *download)
 {
-	char headers[512], root[65], log_id[65], data[1 << 15];
+	if (download->fd > 0)
+		close(download->fd - 1);
+	*download = (struct download){0};
+}
+
+void serve_downloads_expire(struct node *node, bool all)
+{
+	pthread_mutex_lock(&node->downloading);
+	for (size_t i = 0; i < DOWNLOADS; i++)
+		if (all || http_now_ns() - node->downloads[i].used_ns > DOWNLOAD_KEEP_NS)
+			download_clear(&node->downloads[i]);
+	pthread_mutex_unlock(&node->downloading);
+}
+
+/* A kept one with this tag or, when tag is NULL, of this state; its descriptor is the caller's to close. */
+static bool find_download(struct node *node, const char *tag, const valori_info *now, struct download *out)
+{
+	bool is_found = false;
+
+	pthread_mutex_lock(&node->downloading);
+	for (size_t i = 0; i < DOWNLOADS && !is_found; i++) {
+		struct download *kept = &node->downloads[i];
+
+		if (kept->fd == 0 ||
+		    (tag != NULL ? strcmp(tag, kept->tag) != 0
+				 : memcmp(&kept->info.state_root, &now->state_root, sizeof(now->state_root)) != 0 ||
+					   memcmp(&kept->info.tree_root, &now->tree_root, sizeof(now->tree_root)) != 0))
+			continue;
+		kept->used_ns = http_now_ns();
+		*out = *kept;
+		out->fd = fcntl(kept->fd - 1, F_DUPFD_CLOEXEC, 0) + 1;
+		is_found = out->fd > 0;
+	}
+	pthread_mutex_unlock(&node->downloading);
+	return is_found;
+}
+
+/* In place of the one that was not asked for longest. */
+static void keep_download(struct node *node, const struct download *download)
+{
+	size_t oldest = 0;
+
+	pthread_mutex_lock(&node->downloading);
+	for (size_t i = 1; i < DOWNLOADS; i++)
+		if (node->downloads[i].used_ns < node->downloads[oldest].used_ns)
+			oldest = i;
+	download_clear(&node->downloads[oldest]);
+	node->downloads[oldest] = *download;
+	node->downloads[oldest].fd = fcntl(download->fd - 1, F_DUPFD_CLOEXEC, 0) + 1;
+	pthread_mutex_unlock(&node->downloading);
+}
+
+/* Its state alone does not tell its bytes, which have an index among them; its header does. */
+static bool make_tag(struct download *download)
+{
+	char root[65], header_hash[65], header[8192];
+	valori_hash hash;
+
+	if (pread(download->fd - 1, header, sizeof(header), 0) != sizeof(header))
+		return false;
+	valori_hash_of(header, sizeof(header), &hash);
+	valori_hash_format(&hash, header_hash);
+	valori_hash_format(&download->info.state_root, root);
+	snprintf(download->tag, sizeof(download->tag), "\"%s-%.16s\"", root, header_hash);
+	return true;
+}
+
+/* A snapshot of the view. false: answered. */
+static bool make_download(struct exchange *x, struct download *out)
+{
+	valori_error error;
+	int fd;
+	char *path = scratch_file(x, &fd);
+
+	*out = (struct download){.info = {.size = sizeof(out->info)}, .used_ns = http_now_ns()};
+	if (path == NULL)
+		return false;
+	close(fd);
+	unlink(path);
+	if (valori_snapshot_write(x->view, path, &out->info, &error) != VALORI_OK)
+		fail(x, &error);
+	else if ((out->fd = open(path, O_RDONLY | O_CLOEXEC) + 1) == 0 || !make_tag(out))
+		fail_with(x, 500, "io", "the snapshot: %s", strerror(errno));
+	unlink(path);
+	free(path);
+	if (x->http->status == 0)
+		keep_download(x->node, out);
+	else if (out->fd > 0)
+		close(out->fd - 1);
+	return x->http->status == 0;
+}
+
+static void send_file(struct exchange *x, const struct download *download, const char *range)
+{
+	const valori_snapshot_info *info = &download->info;
+	char headers[640], root[65], log_id[65], data[1 << 15];
 	uint64_t first = 0, last = info->file_size - 1;
-	const char *range = http_header(x->http, "Range");
 	bool is_part = parse_range(range, info->file_size, &first, &last);
 	int used;
 
 	valori_hash_format(&info->state_root, root);
 	valori_hash_format(&info->log_id, log_id);
 	used = snprintf(headers, sizeof(headers),
-			"X-Valori-Height: %llu\r\nX-Valori-State-Hash: %s\r\nX-Valori-Log-Id: %s\r\nETag: \"%s\"\r\n"
+			"X-Valori-Height: %llu\r\nX-Valori-State-Hash: %s\r\nX-Valori-Log-Id: %s\r\nETag: %s\r\n"
 			"Accept-Ranges: bytes\r\n",
-			(unsigned long long)info->height, root, log_id, root);
+			(unsigned long long)info->height, root, log_id, download->tag);
 	if (is_part && first >= info->file_size) {
 		http_error(x->http, 416, headers, "range", "the snapshot has %llu bytes",
 			   (unsigned long long)info->file_size);
@@ -205,7 +302,7 @@ static void send_file(struct exchange *x, int fd, const valori_snapshot_info *in
 	http_stream_begin(x->http, is_part ? 206 : 200, "application/octet-stream", headers, last - first + 1);
 	while (first <= last) {
 		size_t part = last - first + 1 < sizeof(data) ? (size_t)(last - first + 1) : sizeof(data);
-		ssize_t got = pread(fd, data, part, (off_t)first);
+		ssize_t got = pread(download->fd - 1, data, part, (off_t)first);
 
 		if (got <= 0 || !http_stream_write(x->http, data, (size_t)got))
 			return;
@@ -215,28 +312,39 @@ static void send_file(struct exchange *x, int fd, const valori_snapshot_info *in
 
 void route_snapshot_download(struct exchange *x)
 {
-	valori_snapshot_info info = {.size = sizeof(info)};
+	const char *range = http_header(x->http, "Range"), *if_range = http_header(x->http, "If-Range");
+	const char *if_match = http_header(x->http, "If-Match"), *tag = if_match != NULL ? if_match : if_range;
+	struct download download;
+	valori_info now = {.size = sizeof(now)};
 	valori_error error;
-	int fd;
-	char *path = scratch_file(x, &fd);
+	char root[67];
 
-	if (path == NULL)
-		return;
-	close(fd);
-	unlink(path);
-	if (!exchange_enter(x) || exchange_view(x) == NULL) {
-	} else if (valori_snapshot_write(x->view, path, &info, &error) != VALORI_OK) {
-		fail(x, &error);
-	} else if ((fd = open(path, O_RDONLY | O_CLOEXEC)) < 0) {
-		fail_with(x, 500, "io", "the snapshot: %s", strerror(errno));
-	} else {
-		unlink(path);
+	if (tag == NULL || strcmp(tag, "*") == 0 || !find_download(x->node, tag, NULL, &download)) {
+		if (!exchange_enter(x) || exchange_view(x) == NULL)
+			return;
+		if (valori_view_info(x->view, &now, &error) != VALORI_OK) {
+			fail(x, &error);
+			return;
+		}
+		/* Made anew, it may be the same, bytes and all; of another state it is not. */
+		root[0] = '"';
+		valori_hash_format(&now.state_root, root + 1);
+		download.tag[0] = 0;
+		if ((if_match == NULL || strcmp(if_match, "*") == 0 || strncmp(if_match, root, 65) == 0) &&
+		    !find_download(x->node, NULL, &now, &download) && !make_download(x, &download))
+			return;
 		exchange_leave(x);
-		send_file(x, fd, &info);
-		close(fd);
+		if (if_match != NULL && strcmp(if_match, "*") != 0 && strcmp(if_match, download.tag) != 0) {
+			fail_with(x, 412, "mismatch", "that snapshot is not kept any more: begin anew");
+			if (download.tag[0] != 0)
+				close(download.fd - 1);
+			return;
+		}
+		if (if_range != NULL && strcmp(if_range, download.tag) != 0)
+			range = NULL;
 	}
-	unlink(path);
-	free(path);
+	send_file(x, &download, range);
+	close(download.fd - 1);
 }
 
 /* ---- restore and upload ---- */

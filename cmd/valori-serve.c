@@ -16,6 +16,8 @@ enum {
 	BODIES = 32 /* of the longest that may be, in memory at once */
 };
 
+#define EXPIRE_NS (UINT64_C(60) * 1000000000) /* between two looks at what need not be kept any more */
+
 static struct node node;
 
 /* ---- what the node says ---- */
@@ -132,6 +134,7 @@ valori_code serve_open(struct node *own, valori_error *error)
 	options.snapshot = own->restored_from != NULL ? own->restored_from : config->snapshot;
 	options.archive = config->archive;
 	options.sync = config->sync;
+	options.segment_size = config->segment_size;
 	options.records_max = config->records_max;
 	options.dim = config->dim;
 	options.index = config->index;
@@ -235,10 +238,12 @@ static void run(const sigset_t *ends)
 		struct timespec pause;
 
 		now = http_now_ns();
+		serve_downloads_expire(&node, false);
+		due = due < now + EXPIRE_NS ? due : now + EXPIRE_NS;
 		wait = due > now ? due - now : 0;
 		pause.tv_sec = (time_t)(wait / 1000000000);
 		pause.tv_nsec = (long)(wait % 1000000000);
-		if (sigtimedwait(ends, NULL, due != UINT64_MAX ? &pause : NULL) >= 0)
+		if (sigtimedwait(ends, NULL, &pause) >= 0)
 			break;
 		now = http_now_ns();
 		if (now >= watch_due) {
@@ -262,6 +267,7 @@ static int stop(int status)
 	http_stop(node.server);
 	http_stop(node.admin);
 	serve_replication_free(&node);
+	serve_downloads_expire(&node, true);
 	if (node.server != NULL && node.store != NULL && node.config.snapshot != NULL && node.read_only[0] == 0 &&
 	    serve_save(&node, NULL, &info, &error) != VALORI_OK)
 		status = tool_fail(&error);
@@ -303,6 +309,7 @@ int main(int argc, char **argv)
 	pthread_sigmask(SIG_BLOCK, &ends, NULL);
 	sem_init(&node.work, 0, node.config.threads);
 	pthread_mutex_init(&node.snapshots, NULL);
+	pthread_mutex_init(&node.downloading, NULL);
 	pthread_mutex_init(&node.verifying, NULL);
 	pthread_mutex_init(&node.faults, NULL);
 	init_swap();

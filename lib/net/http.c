@@ -801,7 +801,7 @@ static const char *resolve(const char *bind, char *out, size_t size)
  */
 __attribute__((visibility("default"))) int pthread_attr_setstacksize(pthread_attr_t *attributes, size_t size)
 {
-	int (*own)(pthread_attr_t *attributes, size_t size);
+	int (*own)(pthread_attr_t * attributes, size_t size);
 
 	*(void **)(void *)&own = dlsym(RTLD_NEXT, "pthread_attr_setstacksize");
 	return own == NULL ? ENOSYS : own(attributes, size < STACK_SIZE ? STACK_SIZE : size);
