@@ -1,11 +1,12 @@
 /*
  * bench_serve.c - the node as its clients see it, over loopback: small searches beside a server that takes the same
- * bodies and answers {}, durable inserts beside the bare disk, batches of JSON, and searches while a bulk insert runs.
+ * bodies and answers {}, durable inserts beside the bare disk, batches of JSON, searches while a bulk insert runs, and
+ * followers: what they cost the inserts, how far behind they are, and how fast one catches up.
  * The vectors are those of vectors_make, of length 1. "cpu" is the server's processor time by request: two servers that
  * share the machine with their clients cannot be further apart in requests than they are in this.
  *
  * It starts valori-serve from its own directory's parent, with a store in BENCH_DIR (default: the current directory).
- * Seconds of each measurement: BENCH_SECONDS (2). BENCH_ONLY: insert, search or batch. BENCH_SYNC and
+ * Seconds of each measurement: BENCH_SECONDS (2). BENCH_ONLY: insert, search, batch or follow. BENCH_SYNC and
  * BENCH_INDEX: what --sync and --index take (always, hnsw).
  */
 #include <arpa/inet.h>
@@ -497,6 +498,218 @@ static void measure_batches(struct node *node, const char *program)
 	stop_node(node);
 }
 
+/* ---- followers ---- */
+
+enum { COMMITS_MAX = 1 << 22, FOLLOWERS = 50 };
+static double *acked, *arrived; /* by commit; when */
+
+struct follower {
+	pthread_t thread;
+	const struct node *node;
+	const char *accept;
+	bool is_measured;
+	unsigned long long height; /* from where */
+	atomic_ullong bytes;
+	int fd;
+};
+
+/* Notes when each commit came, of a stream of lines in whatever pieces. */
+static void note_arrivals(char *text, size_t *used)
+{
+	char *at = text, *end;
+
+	while ((end = memchr(at, '\n', *used - (size_t)(at - text))) != NULL) {
+		char *number = strstr((*end = 0, at), "{\"commit\":");
+		unsigned long long commit = number != NULL ? strtoull(number + 10, NULL, 10) : COMMITS_MAX;
+
+		if (commit < COMMITS_MAX)
+			arrived[commit] = now();
+		at = end + 1;
+	}
+	*used -= (size_t)(at - text);
+	memmove(text, at, *used);
+}
+
+static void *run_follower(void *context)
+{
+	struct follower *follower = context;
+	static const size_t room = 1 << 20;
+	char *text = malloc(room + 1), request[256];
+	size_t used = 0;
+	int size = snprintf(
+		request, sizeof(request),
+		"GET /v1/replication/events?start_offset=%llu HTTP/1.1\r\nHost: localhost\r\nAccept: %s\r\n\r\n",
+		follower->height, follower->accept);
+
+	if (text == NULL || write(follower->fd, request, (size_t)size) != size)
+		die("follower");
+	for (;;) {
+		ssize_t part = read(follower->fd, text + used, room - used);
+
+		if (part <= 0)
+			break;
+		atomic_fetch_add(&follower->bytes, (unsigned long long)part);
+		used = follower->is_measured ? used + (size_t)part : 0;
+		if (used > 0)
+			note_arrivals(text, &used);
+	}
+	free(text);
+	return NULL;
+}
+
+static unsigned long long height_of(const struct node *node)
+{
+	static const char request[] = "GET /v1/proof/state HTTP/1.1\r\nHost: localhost\r\n\r\n";
+	char answer[4096], *found;
+	int fd = connect_to(node);
+	ssize_t size;
+
+	if (write(fd, request, sizeof(request) - 1) < 0 || (size = read(fd, answer, sizeof(answer) - 1)) <= 0)
+		die("height");
+	answer[size] = 0;
+	close(fd);
+	found = strstr(answer, "\"committed_height\":");
+	return found != NULL ? strtoull(found + 19, NULL, 10) : 0;
+}
+
+static void start_followers(struct follower *followers, unsigned count, const struct node *node, bool is_measured,
+			    unsigned long long height)
+{
+	for (unsigned i = 0; i < count; i++) {
+		followers[i].node = node;
+		followers[i].height = height;
+		followers[i].accept = i % 2 == 0 ? "application/x-ndjson" : "application/octet-stream";
+		followers[i].is_measured = is_measured && i == 0;
+		followers[i].fd = connect_to(node);
+		if (pthread_create(&followers[i].thread, NULL, run_follower, &followers[i]) != 0)
+			die("follower");
+	}
+}
+
+static void stop_followers(struct follower *followers, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		shutdown(followers[i].fd, SHUT_RDWR);
+		pthread_join(followers[i].thread, NULL);
+		close(followers[i].fd);
+	}
+	memset(followers, 0, count * sizeof(*followers));
+}
+
+struct pacer {
+	pthread_t thread;
+	const struct node *node;
+	double rate, until;
+	unsigned number;
+};
+
+/* Inserts at a rate; notes when each was acknowledged. */
+static void *run_pacer(void *context)
+{
+	const struct pacer *pacer = context;
+	char *body = insert_body(1, pacer->number), answer[4096];
+	size_t size;
+	char *request = format_request("POST", "/v1/records", body, &size);
+	int fd = connect_to(pacer->node);
+	double next = now();
+
+	free(body);
+	for (; now() < pacer->until; next += 1 / pacer->rate) {
+		double wait = next - now();
+		unsigned long long id;
+		ssize_t part;
+
+		if (wait > 0)
+			nanosleep(&(struct timespec){(time_t)wait, (long)((wait - (double)(time_t)wait) * 1e9)}, NULL);
+		if (write(fd, request, size) != (ssize_t)size || (part = read(fd, answer, sizeof(answer) - 1)) <= 0)
+			die("insert");
+		answer[part] = 0;
+		if (strstr(answer, "{\"id\":") == NULL)
+			die(answer);
+		id = strtoull(strstr(answer, "{\"id\":") + 6, NULL, 10);
+		if (id < COMMITS_MAX)
+			acked[id] = now();
+	}
+	free(request);
+	close(fd);
+	return NULL;
+}
+
+static void measure_lag(struct node *node, unsigned count, struct follower *followers, double rate)
+{
+	struct pacer pacers[8];
+	float *lags = calloc(SAMPLES, sizeof(*lags));
+	size_t used = 0;
+	unsigned lost = 0, written = 0;
+
+	memset(acked, 0, COMMITS_MAX * sizeof(*acked));
+	memset(arrived, 0, COMMITS_MAX * sizeof(*arrived));
+	start_followers(followers, count, node, true, height_of(node));
+	usleep(500000);
+	for (unsigned i = 0; i < 8; i++) {
+		pacers[i] = (struct pacer){.node = node, .rate = rate / 8, .until = now() + seconds_each, .number = i};
+		if (pthread_create(&pacers[i].thread, NULL, run_pacer, &pacers[i]) != 0)
+			die("insert");
+	}
+	for (unsigned i = 0; i < 8; i++)
+		pthread_join(pacers[i].thread, NULL);
+	usleep(500000);
+	stop_followers(followers, count);
+	for (size_t i = 0; i < COMMITS_MAX; i++) {
+		if (acked[i] == 0)
+			continue;
+		written++;
+		lost += arrived[i] == 0;
+		if (arrived[i] != 0 && used < SAMPLES)
+			lags[used++] = (float)(arrived[i] > acked[i] ? arrived[i] - acked[i] : 0);
+	}
+	qsort(lags, used, sizeof(*lags), by_value);
+	printf("%-30s %3u followers %9.0f/s   p50 %8.0f us   p99 %8.0f us   max %8.0f us, %u lost\n",
+	       "lag behind the answer", count, written / seconds_each, used > 0 ? lags[used / 2] * 1e6 : 0,
+	       used > 0 ? lags[used - 1 - used / 100] * 1e6 : 0, used > 0 ? lags[used - 1] * 1e6 : 0, lost);
+	fflush(stdout);
+	free(lags);
+}
+
+static void measure_followers(struct node *node, const char *program)
+{
+	struct client insert = {.node = node, .method = "POST", .path = "/v1/records", .body = insert_body};
+	static struct follower followers[FOLLOWERS];
+	static const unsigned counts[] = {0, 1, 0, 1, 0, 1, 0, 1, 0, FOLLOWERS};
+
+	acked = calloc(COMMITS_MAX, sizeof(*acked));
+	arrived = calloc(COMMITS_MAX, sizeof(*arrived));
+	if (acked == NULL || arrived == NULL)
+		die("calloc");
+	start_with(node, program, 16);
+	measure_lag(node, 1, followers, 5000);
+	measure_lag(node, FOLLOWERS, followers, 5000);
+	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+		char name[64];
+
+		start_followers(followers, counts[i], node, false, height_of(node));
+		sleep(1);
+		snprintf(name, sizeof(name), "durable insert, 16 components, %u followers", counts[i]);
+		measure(name, 16, &insert);
+		stop_followers(followers, counts[i]);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		unsigned long long before = 0, bytes = 0;
+		double began = now();
+
+		start_followers(followers + i, 1, node, false, 0);
+		while (now() - began < 30 && (bytes != before || bytes == 0)) {
+			before = bytes;
+			usleep(200000);
+			bytes = atomic_load(&followers[i].bytes);
+		}
+		printf("%-44s %20.0f MB/s (%llu bytes)\n", "catching up, lines",
+		       (double)bytes / (now() - began - 0.2) / 1e6, bytes);
+		stop_followers(followers + i, 1);
+	}
+	stop_node(node);
+}
+
 int main(int argc, char **argv)
 {
 	const char *slash = strrchr(argv[0], '/'), *only = getenv("BENCH_ONLY");
@@ -518,5 +731,7 @@ int main(int argc, char **argv)
 		measure_searches(&node, program);
 	if (only == NULL || strcmp(only, "batch") == 0)
 		measure_batches(&node, program);
+	if (only == NULL || strcmp(only, "follow") == 0)
+		measure_followers(&node, program);
 	return 0;
 }

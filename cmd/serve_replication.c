@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
 	RING_BYTES = 8 << 20, /* of commits */
@@ -56,6 +57,7 @@ struct replication {
 	bool has_feeder; /* [mutex] */
 	pthread_t feeder;
 	unsigned streams; /* [mutex] */
+	sem_t reading;	  /* half of the processors read files for streams: the others are for the node's own work */
 
 	bool is_ready; /* [mutex] there is a ring: of this log, up to this height */
 	valori_hash log_id;
@@ -303,6 +305,7 @@ void serve_committed(struct node *node)
 bool serve_replication_init(struct node *node)
 {
 	struct replication *r = node->replication = calloc(1, sizeof(*r));
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
 	pthread_condattr_t attributes;
 
 	pthread_mutex_init(&node->follow.mutex, NULL);
@@ -312,6 +315,7 @@ bool serve_replication_init(struct node *node)
 	r->node = node;
 	pthread_mutex_init(&r->mutex, NULL);
 	pthread_mutex_init(&r->marking, NULL);
+	sem_init(&r->reading, 0, processors > 2 ? (unsigned)processors / 2 : 1);
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_cond_init(&r->arrived, &attributes);
@@ -368,15 +372,42 @@ struct stream {
 	char *out;	     /* OUT_BYTES, not sent yet */
 	size_t used;
 	bool is_over; /* the client is gone */
+	bool is_reading;
 	uint64_t said_ns;
 };
 
+static void begin_reading(struct stream *stream)
+{
+	while (sem_wait(&stream->r->reading) != 0)
+		;
+	stream->is_reading = true;
+}
+
+static void end_reading(struct stream *stream)
+{
+	if (stream->is_reading)
+		sem_post(&stream->r->reading);
+	stream->is_reading = false;
+}
+
+/* The client takes it at its own speed. */
+static void write_out(struct stream *stream, const void *data, size_t size)
+{
+	bool is_reading = stream->is_reading;
+
+	end_reading(stream);
+	if (!stream->is_over)
+		stream->is_over = !http_stream_write(stream->x->http, data, size);
+	stream->said_ns = http_now_ns();
+	if (is_reading)
+		begin_reading(stream);
+}
+
 static void flush(struct stream *stream)
 {
-	if (stream->used > 0 && !stream->is_over)
-		stream->is_over = !http_stream_write(stream->x->http, stream->out, stream->used);
+	if (stream->used > 0)
+		write_out(stream, stream->out, stream->used);
 	stream->used = 0;
-	stream->said_ns = http_now_ns();
 }
 
 static void put(struct stream *stream, const void *data, size_t size)
@@ -385,8 +416,7 @@ static void put(struct stream *stream, const void *data, size_t size)
 
 	if (size >= DIRECT_BYTES) {
 		flush(stream);
-		if (!stream->is_over)
-			stream->is_over = !http_stream_write(stream->x->http, data, size);
+		write_out(stream, data, size);
 		return;
 	}
 	while (size > 0) {
@@ -518,6 +548,7 @@ static void put_ping(struct stream *stream)
 	else
 		stream->is_over |= http_is_gone(stream->x->http);
 	flush(stream);
+	stream->said_ns = http_now_ns();
 }
 
 /* All that is in the files. false: the stream is over. */
@@ -527,6 +558,7 @@ static bool stream_files(struct stream *stream)
 	valori_error error;
 	valori_code code;
 
+	begin_reading(stream);
 	code = valori_log_seek(stream->log, stream->height, &error);
 	while (code == VALORI_OK && !stream->is_over && !http_is_stopping(stream->x->http)) {
 		code = valori_log_next(stream->log, &commit, &error);
@@ -535,8 +567,8 @@ static bool stream_files(struct stream *stream)
 	}
 	if (code != VALORI_OK && code != VALORI_END)
 		put_error(stream, &error);
-	if (stream->used > 0)
-		flush(stream);
+	flush(stream);
+	end_reading(stream);
 	return code == VALORI_END && !stream->is_over;
 }
 
@@ -772,7 +804,9 @@ static void run_stream(struct exchange *x)
 	if (!read_info(x, &info))
 		return;
 	exchange_leave(x);
+	begin_reading(&stream);
 	stream.log = open_at(x, stream.height, &info, &about, &commit);
+	end_reading(&stream);
 	if (stream.log == NULL)
 		return;
 	stream.log_id = about.log_id;

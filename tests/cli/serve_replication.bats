@@ -194,7 +194,7 @@ teardown() {
 	stream lines $LINES
 	stream bytes $BYTES
 	for _ in $(seq 150); do
-		! grep -q '^: ping$' sse || ! grep -q '^$' lines || break
+		if grep -q '^: ping$' sse && grep -q '^$' lines; then break; fi
 		sleep 0.1
 	done
 	grep -q '^: ping$' sse
