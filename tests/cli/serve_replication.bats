@@ -315,7 +315,7 @@ teardown() {
 			[ "$(ask GET "/v1/replication/commit?height=$height")" = "$(cat one)" ]
 		done
 		before=$(jq .height one)
-	done <lines
+	done < <(grep . lines)
 	for query in "number=$commits" "height=$((before + 1))" "number=18446744073709551614"; do
 		ask GET "/v1/replication/commit?$query"
 		[ "$(code)" = 404 ]
