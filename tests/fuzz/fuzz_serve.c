@@ -82,6 +82,13 @@ bool http_body(struct http_request *request)
 	return true;
 }
 
+void http_body_free(struct http_request *request)
+{
+	free(request->body);
+	request->body = NULL;
+	request->body_size = 0;
+}
+
 static void keep(const void *data, size_t size)
 {
 	answer.text = realloc(answer.text, answer.size + size + 1);
@@ -136,6 +143,18 @@ void http_error(struct http_request *request, int status, const char *headers, c
 	http_answer(request, status, NULL, headers, NULL, 0);
 }
 
+void http_stream_watch(struct http_request *request)
+{
+	(void)request;
+}
+
+/* Nobody waits for what a stream may say later. */
+bool http_is_gone(const struct http_request *request)
+{
+	(void)request;
+	return true;
+}
+
 bool http_is_stopping(const struct http_request *request)
 {
 	(void)request;
@@ -180,7 +199,7 @@ static void begin(void)
 		node.config.index = VALORI_INDEX_BRUTE;
 		must(sem_init(&node.work, 0, 1) == 0 && pthread_mutex_init(&node.snapshots, NULL) == 0 &&
 		     pthread_mutex_init(&node.faults, NULL) == 0 && pthread_rwlock_init(&node.swap, NULL) == 0 &&
-		     serve_pasts_init(&node));
+		     serve_pasts_init(&node) && serve_replication_init(&node));
 		is_ready = true;
 	}
 	must(serve_open(&node, NULL) == VALORI_OK);
