@@ -21,12 +21,12 @@ COMMON = -std=c11 $(CFLAGS) $(WARNINGS) $(WERROR) -ffile-prefix-map=$(CURDIR)=. 
 HOSTED = $(COMMON) -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 -pthread -fPIC -fvisibility=hidden
 
 LIB_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard lib/*.c)))
-# valori-serve needs civetweb and libsodium; the others need nothing.
+# valori-serve needs civetweb and libsodium; the others need nothing, and valori-follow only reads a pipe without libcurl.
 NET := $(if $(CIVETWEB_LIBS),$(SODIUM_LIBS))
 TOOL_SOURCES := $(sort $(filter-out $(if $(NET),,cmd/valori-serve.c),$(wildcard cmd/valori-*.c)))
 TOOLS := $(patsubst cmd/%.c,$(BUILD)/%,$(TOOL_SOURCES))
 SHARED_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(filter-out cmd/valori-%,$(wildcard cmd/*.c))))
-NET_OBJECTS := $(if $(NET),$(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard lib/net/*.c))))
+NET_OBJECTS := $(if $(NET),$(BUILD)/lib/net/http.o) $(BUILD)/lib/net/client.o
 
 STATIC := $(BUILD)/libvalori.a
 SONAME := libvalori.so.$(MAJOR)
@@ -60,7 +60,7 @@ $(BUILD)/%.o: %.c $(BUILD)/config.mak
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(HOSTED) $(KERNEL) -Ilib $(if $(filter tests/% bench/%,$<),-Icmd) $(SODIUM_CFLAGS) \
-		$(CIVETWEB_CFLAGS) -c -o $@ $<
+		$(CIVETWEB_CFLAGS) $(CURL_CFLAGS) -c -o $@ $<
 
 $(STATIC): $(LIB_OBJECTS)
 	$(call say,AR,$@)
@@ -115,8 +115,10 @@ $(TOOLS): $(BUILD)/%: $(BUILD)/cmd/%.o $(PARTS) $(STATIC)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(NET_LIBS)
 
 # Not in the archive: what civetweb is told about its threads is for this program alone.
-$(BUILD)/valori-serve: NET_LIBS = $(CIVETWEB_LIBS) $(SODIUM_LIBS)
+$(BUILD)/valori-serve: NET_LIBS = $(CIVETWEB_LIBS) $(SODIUM_LIBS) $(CURL_LIBS)
 $(BUILD)/valori-serve: $(NET_OBJECTS)
+$(BUILD)/valori-follow: NET_LIBS = $(CURL_LIBS)
+$(BUILD)/valori-follow: $(BUILD)/lib/net/client.o
 
 # ---- the checks ----
 

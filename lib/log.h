@@ -56,6 +56,8 @@ struct vl_reader_options {
 	size_t prefix_size;
 	bool follow;
 	bool again; /* after END, look again for what was acknowledged since */
+	/* a stream that may never end: nothing behind what is no commit is waited for, it is DAMAGED at once */
+	bool live;
 	/* read to the last valid commit, acknowledged or not: for the writer's recovery and for verify */
 	bool ignore_head;
 	char *fault_path; /* room for 256 bytes: which file it is, when opening fails over one. Or NULL */

@@ -26,7 +26,7 @@ struct vl_reader {
 	const struct vl_os *os;
 	const struct vl_kernels *kernels;
 	enum kind kind;
-	bool follow, again, ignore_head;
+	bool follow, again, live, ignore_head;
 	struct vl_names names; /* not of a stream */
 	char *archive;         /* or NULL */
 	size_t archive_size;
@@ -608,6 +608,10 @@ static valori_code judge(struct vl_reader *reader, bool is_cut, uint64_t scan_fr
 		vl_fail(error, VALORI_DAMAGED, "the log does not end where its head file says");
 	if (is_below_head(reader) || survey.next != VALORI_NONE)
 		return place(reader, error, VALORI_DAMAGED);
+	if (reader->live && !is_cut) {
+		reader->broken = VALORI_DAMAGED;
+		return place(reader, error, VALORI_DAMAGED);
+	}
 	code = tail_read(reader, scan_from, &tail, error);
 	if (code != VALORI_OK)
 		return code;
@@ -1217,6 +1221,7 @@ valori_code vl_reader_open(const struct vl_env *env, const struct vl_os *os, con
 	reader->segment.fd = -1;
 	reader->follow = options->follow;
 	reader->again = options->again;
+	reader->live = options->live;
 	reader->ignore_head = options->ignore_head;
 	vl_buf_init(&reader->list, env);
 	if (options->path == NULL) {

@@ -89,6 +89,14 @@ valori_code valori_log_open_fd(int fd, const char *name, valori_log **out, valor
 	return open_log(&options, out, error);
 }
 
+valori_code valori_log_open_live(int fd, const char *name, valori_log **out, valori_error *error)
+{
+	struct vl_reader_options options = {
+		.fd = fd, .name = name != NULL ? name : "standard input", .live = true};
+
+	return open_log(&options, out, error);
+}
+
 void valori_log_close(valori_log *log)
 {
 	const struct vl_env *env;
@@ -119,6 +127,7 @@ valori_code valori_log_get_info(valori_log *log, valori_log_info *out, valori_er
 	memcpy(info.base_root.bytes, base->state_root, VL_HASH_SIZE);
 	memcpy(info.parent_id.bytes, base->parent_id, VL_HASH_SIZE);
 	memcpy(info.parent_root.bytes, base->parent_root, VL_HASH_SIZE);
+	vl_frontier_root(&base->frontier, log->env->kernels, info.base_tree_root.bytes);
 	memcpy(out, &info, out->size < sizeof(info) ? out->size : sizeof(info));
 	return VALORI_OK;
 }

@@ -571,6 +571,7 @@ typedef struct valori_log_info {
 	/* of the store it was restored from: id, commits, root of its log tree; else zero */
 	valori_hash parent_id, parent_root;
 	uint64_t parent_commit;
+	valori_hash base_tree_root; /* of the log tree before its first commit */
 } valori_log_info;
 
 typedef struct valori_commit_view { /* one commit; pointers are borrowed until the next call on the reader */
@@ -597,6 +598,8 @@ valori_code valori_log_open(const char *path, const char *archive, uint32_t flag
 			    valori_error *error);
 /* A log stream from a descriptor, which stays the caller's. name is for messages. [any] */
 valori_code valori_log_open_fd(int fd, const char *name, valori_log **out, valori_error *error);
+/* The same for a stream that may never end: what is no commit is DAMAGED at once, whatever comes behind it. [any] */
+valori_code valori_log_open_live(int fd, const char *name, valori_log **out, valori_error *error);
 void valori_log_close(valori_log *log); /* [own] */
 valori_code valori_log_get_info(valori_log *log, valori_log_info *out, valori_error *error); /* [own] */
 /*
