@@ -41,7 +41,6 @@ struct attempt {
 	/* the pump's, until it has ended */
 	struct client_answer answer;
 	enum client_result result;
-	bool is_empty;	  /* with once: there is nothing to take */
 	int status;	  /* what is wrong with the leader, with fault */
 	char fault[320];
 	uint64_t target;  /* with once: stop there */
@@ -290,9 +289,8 @@ static bool on_begin(void *context, const struct client_answer *answer)
 	if (answer->height != UINT64_MAX) {
 		set_leader_height(follow, answer->height);
 		attempt->target = answer->height;
-		attempt->is_empty = follow->once && answer->height <= attempt->start;
 	}
-	return !attempt->is_empty;
+	return true;
 }
 
 static bool on_take(void *context, const void *data, size_t size)
@@ -633,11 +631,14 @@ static int read_stream(struct attempt *attempt)
 	if (attempt->code != VALORI_OK)
 		return TOOL_OK; /* the pump may know better why */
 	status = check_base(attempt, log);
-	if (status == TOOL_OK) {
-		if (follow->at.height >= attempt->target)
-			set_state(follow, FOLLOW_SYNCED, "");
+	if (status == TOOL_OK && follow->begun != NULL)
+		status = follow->begun(follow->context, log);
+	if (status == TOOL_OK && follow->at.height >= attempt->target)
+		set_state(follow, FOLLOW_SYNCED, "");
+	if (status == TOOL_OK && follow->once && follow->leader != NULL && follow->at.height >= attempt->target)
+		attempt->is_done = true;
+	else if (status == TOOL_OK)
 		status = take_all(attempt, log);
-	}
 	if (attempt->code == VALORI_END && valori_log_torn_size(log) != 0 && follow->leader == NULL) {
 		attempt->code = VALORI_DAMAGED;
 		snprintf(attempt->error.message, sizeof(attempt->error.message),
@@ -697,7 +698,7 @@ static enum ending judge_end(struct attempt *attempt, int *out_status)
 	const char *name = name_of(follow);
 	bool is_input = follow->leader == NULL;
 
-	if (attempt->is_done || attempt->is_empty || atomic_load(&follow->stopped)) {
+	if (attempt->is_done || atomic_load(&follow->stopped)) {
 		*out_status = TOOL_OK;
 		return OVER;
 	}
@@ -794,13 +795,13 @@ static void wait_for(struct follow *follow, unsigned ms)
 		poll(&wake, 1, (int)ms);
 }
 
-static void complain(struct follow *follow, int status)
+static void complain(struct follow *follow, int status, bool is_last)
 {
 	struct follow_state before;
 
 	follow_get_state(follow, &before);
 	set_state(follow, status == TOOL_NO ? FOLLOW_DIVERGED : FOLLOW_DISCONNECTED, follow->fault);
-	if (follow->trouble != NULL && strcmp(before.detail, follow->fault) != 0)
+	if (follow->trouble != NULL && !is_last && strcmp(before.detail, follow->fault) != 0)
 		follow->trouble(follow->context, follow->fault);
 }
 
@@ -812,7 +813,7 @@ int follow_run(struct follow *follow)
 	if (follow->store == NULL && follow->log != NULL)
 		status = open_store(follow, 0);
 	while (status == TOOL_OK && !atomic_load(&follow->stopped)) {
-		bool went_well;
+		bool went_well, is_last;
 		enum ending ending;
 
 		if (follow->store != NULL)
@@ -827,12 +828,12 @@ int follow_run(struct follow *follow)
 		}
 		if (atomic_load(&follow->stopped))
 			return TOOL_OK;
-		if (status != TOOL_OK)
-			complain(follow, status);
-		if (ending == OVER && (!follow->is_patient || status == TOOL_OK || status == TOOL_NO))
-			return status;
 		tries = went_well ? 0 : tries + 1;
-		if (follow->once && tries >= TRIES_ONCE)
+		is_last = (ending == OVER && (!follow->is_patient || status == TOOL_OK || status == TOOL_NO)) ||
+			  (follow->once && tries >= TRIES_ONCE);
+		if (status != TOOL_OK)
+			complain(follow, status, is_last);
+		if (is_last)
 			return status;
 		status = TOOL_OK;
 		wait_for(follow, pauses_ms[tries < last ? tries : last]);

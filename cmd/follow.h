@@ -40,6 +40,8 @@ struct follow {
 	bool once;      /* until all is here that the leader has when it is asked */
 	bool is_patient; /* goes on trying where a tool would give up */
 	uint64_t from;  /* without a store: the height to begin at */
+	/* A stream goes on from here; what it begins with was compared. A status. May be NULL. */
+	int (*begun)(void *context, valori_log *log);
 	/* For each commit, behind the store if there is one; a status. May be NULL. */
 	int (*take)(void *context, valori_log *log, const valori_commit_view *commit);
 	/* What was taken is durable: the last commit of it. A status. May be NULL. */

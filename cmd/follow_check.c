@@ -46,7 +46,8 @@ static int mark_here(struct search *search, uint64_t event, struct mark *out, va
 	if (code != VALORI_OK) {
 		valori_log_close(log);
 		return say(search->out, TOOL_DAMAGED, "%s: event %llu: %s", search->follow->log,
-			   (unsigned long long)event, code == VALORI_END ? "is not there any more" : error.message);
+			   (unsigned long long)event,
+			   code == VALORI_END ? "is not there any more" : error.message);
 	}
 	*out = (struct mark){.number = commit->number,
 			     .first_event = commit->first_event,
@@ -208,8 +209,9 @@ static int bisect(struct search *search, struct mark at)
 			 (unsigned long long)out->record);
 	else if (out->event != VALORI_NONE)
 		snprintf(event, sizeof(event), "event %llu", (unsigned long long)out->event);
-	return say(out, TOOL_NO, "%s: differs from this store from commit %llu on: %s; they are equal up to height %llu",
-		   name, (unsigned long long)at.number, event, (unsigned long long)at.first_event);
+	return say(out, TOOL_NO,
+		   "%s: differs from this store from commit %llu on: %s; they are equal up to height %llu", name,
+		   (unsigned long long)at.number, event, (unsigned long long)at.first_event);
 }
 
 static int compare(struct search *search, const valori_info *info)

@@ -215,12 +215,10 @@ int follow_bootstrap(struct follow *follow)
 	place = follow->options.snapshot != NULL && follow->options.snapshot[0] != 0
 			? strdup(follow->options.snapshot)
 			: store_beside(follow->log, "snapshot.val");
-	scratch = place != NULL ? malloc(strlen(place) + 16) : NULL;
-	if (scratch == NULL) {
+	if (place == NULL || asprintf(&scratch, "%s.transfer", place) < 0) {
 		free(place);
 		return follow_fail(follow, TOOL_SYSTEM, "out of memory");
 	}
-	sprintf(scratch, "%s.transfer", place);
 	/* Of a path only the last part is made, as for a new log. */
 	slash = strrchr(scratch, '/');
 	if (slash != NULL && slash != scratch) {

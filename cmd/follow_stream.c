@@ -107,8 +107,9 @@ static bool take_log(struct follow_stream *stream, const uint8_t *data, size_t s
 {
 	size_t at = 0, whole = 0;
 	bool has_whole = false;
+	uint64_t length = 0;
 
-	while (at < size && !stream->is_lost) {
+	while (at < size && !stream->is_lost && length <= stream->commit_max) {
 		size_t part = size - at;
 
 		if (stream->left > 0) {
@@ -125,22 +126,23 @@ static bool take_log(struct follow_stream *stream, const uint8_t *data, size_t s
 		stream->head_size += part;
 		at += part;
 		if (stream->head_size == COMMIT_HEADER) {
-			uint64_t length = commit_size(stream->head);
-
+			length = commit_size(stream->head);
 			stream->head_size = 0;
 			stream->is_lost = length <= COMMIT_HEADER;
 			stream->left = stream->is_lost ? 0 : length - COMMIT_HEADER;
-			if (length > stream->commit_max)
-				return refuse(stream, TOOL_FULL,
-					      "commit %llu has %llu bytes, more than --commit-max=%llu allows",
-					      (unsigned long long)vl_get64(stream->head + 16),
-					      (unsigned long long)length, (unsigned long long)stream->commit_max);
 		}
 	}
+	/* What comes before one that is too long is taken. */
+	if (length > stream->commit_max)
+		size = at;
 	if (!put(stream, data, size))
 		return false;
 	if (has_whole)
 		atomic_store(&stream->whole, stream->written - (size - whole));
+	if (length > stream->commit_max)
+		return refuse(stream, TOOL_FULL, "commit %llu has %llu bytes, more than --commit-max=%llu allows",
+			      (unsigned long long)vl_get64(stream->head + 16), (unsigned long long)length,
+			      (unsigned long long)stream->commit_max);
 	return true;
 }
 

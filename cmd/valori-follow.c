@@ -55,17 +55,24 @@ static const char *expect;
 /* ---- what is done with commits ---- */
 
 /* -o: a log stream as valori-replay writes it, or events. */
+static int print_header(void *context, valori_log *log)
+{
+	uint8_t header[4096];
+
+	(void)context;
+	if (tool_json || wrote || valori_log_header(log, header, NULL) != VALORI_OK)
+		return TOOL_OK;
+	wrote = true;
+	fwrite(header, 1, sizeof(header), output.file);
+	return fflush(output.file) == 0 ? TOOL_OK : TOOL_SYSTEM;
+}
+
 static int print_commit(void *context, valori_log *log, const valori_commit_view *commit)
 {
 	valori_error error;
 
 	(void)context;
 	if (!tool_json) {
-		uint8_t header[4096];
-
-		if (!wrote && valori_log_header(log, header, &error) == VALORI_OK)
-			fwrite(header, 1, sizeof(header), output.file);
-		wrote = true;
 		fwrite(commit->bytes, 1, commit->size, output.file);
 		return ferror(output.file) ? TOOL_SYSTEM : TOOL_OK;
 	}
@@ -305,6 +312,7 @@ int main(int argc, char **argv)
 		follow.opened = note_store;
 	} else {
 		status = tool_output_open(&output, output_path);
+		follow.begun = print_header;
 		follow.take = print_commit;
 		follow.flushed = flush_output;
 	}

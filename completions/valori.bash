@@ -42,4 +42,4 @@ _valori()
 	esac
 }
 
-complete -F _valori valori-ingest valori-search valori-replay valori-verify valori-snapshot valori-serve
+complete -F _valori valori-ingest valori-search valori-replay valori-verify valori-snapshot valori-serve valori-follow

@@ -1,6 +1,6 @@
 # valori.fish - completes the Valori tools. What there is to complete is read from the --help of the tool itself.
 
-for tool in valori-ingest valori-search valori-replay valori-verify valori-snapshot valori-serve
+for tool in valori-ingest valori-search valori-replay valori-verify valori-snapshot valori-serve valori-follow
 	type -q $tool; or continue
 	$tool --help 2>/dev/null | while read -l line
 		set -l short; set -l long; set -l argument; set -l text

@@ -372,6 +372,7 @@ class valori_log_info(C.Structure):
         ("parent_id", valori_hash),
         ("parent_root", valori_hash),
         ("parent_commit", C.c_uint64),
+        ("base_tree_root", valori_hash),
     ]
 
 
@@ -614,6 +615,7 @@ FUNCTIONS: Dict[str, Tuple[Any, List[Any]]] = {
     "valori_config_get": (C.c_int, [C.c_void_p, C.c_uint32, C.c_void_p, C.POINTER(valori_error)]),
     "valori_log_open": (C.c_int, [C.c_char_p, C.c_char_p, C.c_uint32, C.c_void_p, C.POINTER(valori_error)]),
     "valori_log_open_fd": (C.c_int, [C.c_int, C.c_char_p, C.c_void_p, C.POINTER(valori_error)]),
+    "valori_log_open_live": (C.c_int, [C.c_int, C.c_char_p, C.c_void_p, C.POINTER(valori_error)]),
     "valori_log_close": (None, [C.c_void_p]),
     "valori_log_get_info": (C.c_int, [C.c_void_p, C.POINTER(valori_log_info), C.POINTER(valori_error)]),
     "valori_log_seek": (C.c_int, [C.c_void_p, C.c_uint64, C.POINTER(valori_error)]),
