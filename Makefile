@@ -21,7 +21,7 @@ COMMON = -std=c11 $(CFLAGS) $(WARNINGS) $(WERROR) -ffile-prefix-map=$(CURDIR)=. 
 HOSTED = $(COMMON) -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 -pthread -fPIC -fvisibility=hidden
 
 LIB_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard lib/*.c)))
-# valori-serve needs civetweb and libsodium; the others need nothing, and valori-follow only reads a pipe without libcurl.
+# valori-serve needs civetweb and libsodium; the others need nothing; without libcurl valori-follow reads pipes only.
 NET := $(if $(CIVETWEB_LIBS),$(SODIUM_LIBS))
 TOOL_SOURCES := $(sort $(filter-out $(if $(NET),,cmd/valori-serve.c),$(wildcard cmd/valori-*.c)))
 TOOLS := $(patsubst cmd/%.c,$(BUILD)/%,$(TOOL_SOURCES))

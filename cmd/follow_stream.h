@@ -19,7 +19,7 @@ struct follow_stream {
 	int in, out;		/* of a socket pair */
 	uint64_t commit_max;
 	const atomic_bool *stopped;
-	/* The header of a log stream that begins with that event, for lines that do not bring one; false: there is none. */
+	/* The header of a log stream that begins with that event, for lines, which bring none; false: there is none. */
 	bool (*header)(void *context, uint64_t first_event, uint8_t out[4096]);
 	void *context;
 	atomic_ullong whole; /* bytes of the log stream, up to the end of a commit, that are there to be read */
