@@ -802,10 +802,18 @@ void tool_json_bytes(struct tool_json *json, const char *name, const void *bytes
 
 void tool_json_u64(struct tool_json *json, const char *name, uint64_t value)
 {
-	const char *quote = value > UINT64_C(1) << 53 ? "\"" : "";
+	bool is_quoted = value > UINT64_C(1) << 53;
+	char text[24], *end = text + sizeof(text), *at = end;
 
+	if (is_quoted)
+		*--at = '"';
+	do
+		*--at = (char)('0' + value % 10);
+	while (value /= 10);
+	if (is_quoted)
+		*--at = '"';
 	member(json, name);
-	fprintf(json->file, "%s%llu%s", quote, (unsigned long long)value, quote);
+	fwrite(at, 1, (size_t)(end - at), json->file);
 }
 
 void tool_json_i32(struct tool_json *json, const char *name, int32_t value)
