@@ -511,6 +511,8 @@ static void interpret(struct line *line)
 	case VALORI_OP_CONFIG:
 		op->tag = u64_of(line, PARAMETER, UINT32_MAX);
 		op->target = (valori_ref){.kind = VALORI_REF_ID, .id = u64_of(line, VALUE, UINT64_MAX)};
+		if (op->tag == VALORI_CONFIG_QUANT && op->target.id == 2)
+			fail(line, "member 'value': 2 is product quantisation, which this version does not have");
 		break;
 	}
 }

@@ -35,7 +35,7 @@ enum {
 	VL_PART_KEPT = VL_PARTS /* of version 2 */
 };
 enum { VL_SNAPSHOT_PLAIN = 1, VL_SNAPSHOT_PACKED = 2 };
-#define VL_PACK_MIN 1024
+#define VL_PACK_MIN 8192
 
 struct vl_part {
 	uint32_t kind, elem_size;

@@ -659,8 +659,6 @@ static valori_code config(struct vl_state *state, const struct vl_event *event, 
 	if (event->tag < ranges[p].least || event->tag > ranges[p].most)
 		return vl_fail(error, VALORI_INVALID, "config: parameter %u: %llu is not in %u...%u", p,
 			       (unsigned long long)event->tag, ranges[p].least, ranges[p].most);
-	if (p == VL_PARAM_QUANT && event->tag == 2)
-		return vl_fail(error, VALORI_NEWER, "config: product quantisation: not in this version");
 	state->totals.config[p] = event->tag;
 	state->totals.config_set |= UINT32_C(1) << p;
 	return VALORI_OK;

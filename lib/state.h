@@ -43,7 +43,7 @@ enum vl_parameter {
 	VL_PARAM_BUILD_SLACK = 6,          /* 1024...65,536: distance-adaptive stop while building, in 1/1024 */
 	VL_PARAM_IVF_LISTS = 7,            /* 0 (automatic)...1,048,576 */
 	VL_PARAM_IVF_PROBES = 8,           /* 0 (automatic)...1,048,576 */
-	VL_PARAM_QUANT = 9                 /* 0 none, 1 scalar; 2, product, is refused: for later */
+	VL_PARAM_QUANT = 9                 /* 0 none, 1 scalar; 2, product, is for later, and taken for 1 */
 };
 
 /* Numbers that are not in arrays; copied by assignment at begin and put back at abort. */

@@ -171,6 +171,10 @@ static void test_ops(void)
 	check(first_row(&rows, "{\"op\":\"config\",\"parameter\":2,\"value\":16}", ROWS_UNKNOWN, &row) == VALORI_OK &&
 		      row.op.kind == VALORI_OP_CONFIG && row.op.tag == 2 && row.op.target.id == 16,
 	      "a parameter");
+	check(first_row(&rows, "{\"op\":\"config\",\"parameter\":9,\"value\":2}", ROWS_UNKNOWN, &row) == VALORI_INVALID,
+	      "product quantisation is refused, not taken for another");
+	check(first_row(&rows, "{\"op\":\"config\",\"parameter\":9,\"value\":1}", ROWS_UNKNOWN, &row) == VALORI_OK,
+	      "scalar is not");
 	rows_close(rows);
 }
 

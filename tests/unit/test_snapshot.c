@@ -678,12 +678,12 @@ static void delete_some(struct sample *sample, uint64_t first, uint64_t step)
 	sample_commit(sample);
 }
 
-/* Something of everything, then 6,000 records more, of which two in three go. */
+/* Something of everything, then 13,000 records more, of which two in three go. */
 static void half_empty(struct sample *sample)
 {
 	sample_init(sample, &memory.env, 4, 41);
 	sample_grow(sample, 60, 25);
-	sample_insert(sample, 6000);
+	sample_insert(sample, 13000);
 	if (sample->state.records.records.count % 2 == 0)
 		sample_insert(sample, 1);
 	/* The last one, too: it shares a pair of the tree with the next one that comes. */
@@ -761,7 +761,7 @@ static void check_goes_on(struct sample *sample, struct bytes bytes, bool is_pac
 	for (unsigned round = 0; round < 2; round++) {
 		struct sample *of = round == 0 ? sample : &loaded;
 
-		sample_insert(of, is_packed ? 10 : 60000);
+		sample_insert(of, is_packed ? 10 : 80000);
 		delete_some(of, 2, 301);
 		sample_grow(of, 30, 20);
 		delete_some(of, 5, 1000);

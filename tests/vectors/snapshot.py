@@ -217,7 +217,7 @@ def sections(s):
         collections += struct.pack("<BB6x", len(name), live)
     left_out = [r["status"] == DELETED and not s.named_by.get(i) for i, r in enumerate(s.records)]
     trees = [tree_levels(leaves) for leaves in s.all_leaves()]
-    is_packed = sum(left_out) >= max(1024, len(left_out) // 8)
+    is_packed = sum(left_out) >= max(8192, len(left_out) // 8)
     kept = b""
     if is_packed:
         blank = struct.pack("<QHBBI", 0, 0, DELETED, 0, 0)

@@ -29,10 +29,10 @@ setup() {
 
 @test "so is a packed one" {
 	export PATH="${BUILD:-$PWD/build}:$PATH"
-	seq 0 1099 | sed 's/.*/{"vector":[&,-&]}/' | valori-ingest -q -d 2 -l "$BATS_TEST_TMPDIR/one" >/dev/null
+	seq 0 8299 | sed 's/.*/{"vector":[&,-&]}/' | valori-ingest -q -d 2 -l "$BATS_TEST_TMPDIR/one" >/dev/null
 	{
 		printf '%s\n' '{"op":"node","kind":1,"record":8}' '{"op":"node","kind":1,"record":9}'
-		seq 0 1060 | sed 's/.*/{"op":"delete","id":&}/'
+		seq 0 8220 | sed 's/.*/{"op":"delete","id":&}/'
 	} | valori-ingest -q -l "$BATS_TEST_TMPDIR/one" >/dev/null
 	valori-snapshot -q --no-index -l "$BATS_TEST_TMPDIR/one" -s "$BATS_TEST_TMPDIR/s.val"
 	valori-verify -q "$BATS_TEST_TMPDIR/s.val"
