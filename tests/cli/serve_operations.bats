@@ -68,7 +68,7 @@ show() { # url
 	driver=$!
 	node -d 2 --cors-origin="http://127.0.0.1:$page"
 	for _ in $(seq 100); do
-		! grep -q 'on port' driver || break
+		if grep -q 'on port' driver; then break; fi
 		sleep 0.1
 	done
 	at=http://127.0.0.1:$(sed -n 's/.*started successfully on port \([0-9]*\).*/\1/p' driver)/session
