@@ -50,7 +50,9 @@ void serve_done(void *context, const struct http_request *request, uint64_t ns)
 	struct node *own = context;
 	char line[512];
 
-	histogram_add(&own->request_seconds, ns);
+	/* A stream lasts as long as its client likes. */
+	if (request->patience == 0)
+		histogram_add(&own->request_seconds, ns);
 	atomic_fetch_add(&own->requests[request->status / 100 % 6], 1);
 	if (!tool_verbose)
 		return;

@@ -469,7 +469,14 @@ void http_stream_begin(struct http_request *request, int status, const char *typ
 	mg_write(request->connection, head, head_size);
 }
 
-/* The library gives up when nothing was read for a while; who streams may wait longer. */
+bool http_is_gone(const struct http_request *request)
+{
+	struct pollfd poll_fd = {.fd = request->fd - 1, .events = POLLRDHUP};
+
+	return request->fd > 0 && poll(&poll_fd, 1, 0) > 0 && poll_fd.revents != 0;
+}
+
+/* The library gives up when nothing was read for a while, and does not say that it was this; a stream may wait longer. */
 static bool write_all(struct http_request *request, const char *data, size_t size)
 {
 	unsigned patience = request->patience;
@@ -481,8 +488,10 @@ static bool write_all(struct http_request *request, const char *data, size_t siz
 			data += written;
 			size -= (size_t)written;
 			patience = request->patience;
-		} else if (written < 0 || patience-- == 0 || http_is_stopping(request)) {
+		} else if (patience == 0 || http_is_stopping(request) || http_is_gone(request)) {
 			return false;
+		} else {
+			patience--;
 		}
 	}
 	return true;
@@ -539,13 +548,6 @@ static void take_socket(void *context, int fd)
 void http_stream_watch(struct http_request *request)
 {
 	each_socket(request->server, is_this, request, take_socket, request);
-}
-
-bool http_is_gone(const struct http_request *request)
-{
-	struct pollfd poll_fd = {.fd = request->fd - 1, .events = POLLRDHUP};
-
-	return request->fd > 0 && poll(&poll_fd, 1, 0) > 0 && poll_fd.revents != 0;
 }
 
 /* ---- bodies ---- */

@@ -31,7 +31,7 @@ struct http_request {
 	size_t body_size;
 	int status;	     /* of the answer; 0: not answered yet */
 	const char *headers; /* whole lines for whatever the answer is, or NULL; borrowed */
-	unsigned patience;   /* times 5 s that a stream waits for its client to read; 0: once */
+	unsigned patience; /* times 5 s more that a stream waits for its client to read: after http_stream_watch */
 	/* private to http.c from here on */
 	int fd; /* of http_stream_watch, plus 1 */
 	void *connection;

@@ -247,7 +247,7 @@ teardown() {
 	# shellcheck disable=SC2086
 	node -l db -d 64 $MANY
 	perl -e 'print pack("f<*", map { $_ % 1000 / 8 } 1..64*8192)' >batch.f32
-	curl -sN -H "Accept: $BYTES" "$URL$EVENTS" 3>&- | (sleep 9; cat) >slow 3>&- &
+	curl -sN -H "Accept: $BYTES" "$URL$EVENTS" 3>&- | (until [ -e read ]; do sleep 0.1; done; cat) >slow 3>&- &
 	STREAMS+=($!)
 	stream fast $BYTES
 	for _ in $(seq 24); do
@@ -257,8 +257,32 @@ teardown() {
 	same_bytes fast
 	ask POST /v1/records "{\"values\":[$(seq -s, 64)]}"
 	[ "$(code)" = 200 ]
+	sleep 7 # longer than any other client is waited for
+	[ "$(ask GET /v1/replication/state | jq .followers)" = 2 ]
+	touch read
 	same_bytes slow
 	same_bytes fast
+}
+
+@test "a stream whose next commits were trimmed away says so" {
+	command -v perl >/dev/null || skip "perl is not installed"
+	# shellcheck disable=SC2086
+	node -l db -d 64 --segment-size=1M $MANY
+	perl -e 'print pack("f<*", map { $_ % 1000 / 8 } 1..64*8192)' >batch.f32
+	curl -sN -H "Accept: $LINES" "$URL$EVENTS" 3>&- | (until [ -e trimmed ]; do sleep 0.1; done; cat) >slow 3>&- &
+	STREAMS+=($!)
+	for _ in $(seq 16); do
+		curl -sS -H "Content-Type: $BYTES" --data-binary @batch.f32 "$URL/v1/vectors/batch-insert?dim=64" >ids
+		[ "$(jq '.ids|length' ids)" = 8192 ]
+	done
+	ask POST /v1/snapshot/save '{}' >saved
+	valori-snapshot -q --trim -l db >said
+	touch trimmed
+	wait "${STREAMS[@]}"
+	tail -n 1 slow | grep -q '^{"error":".* trimmed.*","code":"unknowable"}$'
+	# What came before it is whole.
+	[ "$(sed '$d' slow | jq -s 'map(.commit) == [range(length)]')" = true ]
+	[ "$(sed '$d' slow | grep -c .)" -lt 16 ]
 }
 
 @test "streams end at once when the node does, and with a word when another store takes its place" {
