@@ -476,7 +476,7 @@ bool http_is_gone(const struct http_request *request)
 	return request->fd > 0 && poll(&poll_fd, 1, 0) > 0 && poll_fd.revents != 0;
 }
 
-/* The library gives up when nothing was read for a while, and does not say that it was this; a stream may wait longer. */
+/* The library gives up when nothing was read for a while, and does not say that it was this; streams wait longer. */
 static bool write_all(struct http_request *request, const char *data, size_t size)
 {
 	unsigned patience = request->patience;

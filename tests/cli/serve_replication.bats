@@ -242,6 +242,32 @@ teardown() {
 	cmp bytes.0 bytes.1
 }
 
+@test "streams that begin while many write have each commit once" {
+	command -v perl >/dev/null || skip "perl is not installed"
+	# shellcheck disable=SC2086
+	node -l db -d 2 $MANY
+	for client in 1 2 3 4; do
+		perl -MIO::Socket::INET -e '
+			my $socket = IO::Socket::INET->new(shift) or die;
+			for my $i (1 .. 1500) {
+				my $body = "{\"values\":[$i,1]}";
+				syswrite $socket, "POST /v1/records HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
+					. length($body) . "\r\n\r\n$body";
+				my $answer = "";
+				sysread($socket, $answer, 4096, length $answer) or die until $answer =~ /\}\}$/;
+			}' "${URL#http://}" 3>&- &
+		loads[client]=$!
+	done
+	for number in $(seq 40); do
+		stream "at.$number" $BYTES
+	done
+	wait "${loads[@]}"
+	[ "$(state db commits)" = 6000 ]
+	for number in $(seq 40); do
+		same_bytes "at.$number"
+	done
+}
+
 @test "a client that does not read stops nobody, costs little, and gets all of it in the end" {
 	command -v perl >/dev/null || skip "perl is not installed"
 	# shellcheck disable=SC2086
@@ -257,7 +283,7 @@ teardown() {
 	same_bytes fast
 	ask POST /v1/records "{\"values\":[$(seq -s, 64)]}"
 	[ "$(code)" = 200 ]
-	sleep 7 # longer than any other client is waited for
+	sleep 12 # longer than any other client is waited for
 	[ "$(ask GET /v1/replication/state | jq .followers)" = 2 ]
 	touch read
 	same_bytes slow
