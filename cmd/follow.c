@@ -841,10 +841,47 @@ int follow_run(struct follow *follow)
 	return status;
 }
 
-int follow_open(struct follow *follow)
+void follow_diverged(struct follow *follow, const char *detail)
 {
-	(void)follow;
-	return TOOL_OK;
+	set_state(follow, FOLLOW_DIVERGED, detail);
+}
+
+static bool only_head(void *context, const struct client_answer *answer)
+{
+	*(struct client_answer *)context = *answer;
+	return false;
+}
+
+int follow_prepare(struct follow *follow, uint32_t *out_dim, valori_hash *out_log_id)
+{
+	static const char *const headers[] = {"Accept: application/octet-stream", NULL};
+	struct client_answer head = {0}, answer;
+	const struct client_request request = {
+		.path = "/v1/replication/events?start_offset=0",
+		.headers = headers,
+		.begin = only_head,
+		.context = &head,
+		.wake_fd = follow->wake,
+	};
+	enum client_result result = client_ask(follow->leader, &request, &answer);
+	int status = TOOL_OK;
+
+	*out_dim = 0;
+	if (result == CLIENT_STOPPED && head.dim <= VALORI_DIM_MAX &&
+	    valori_hash_parse(head.log_id, out_log_id) == VALORI_OK)
+		*out_dim = (uint32_t)head.dim;
+	else if (result == CLIENT_STOPPED)
+		status = follow_fail(follow, TOOL_DAMAGED, "%s: does not say which log it has", name_of(follow));
+	else if (result == CLIENT_UNREACHABLE || result == CLIENT_CUT)
+		status = follow_fail(follow, TOOL_LOCKED, "%s: %s", name_of(follow), answer.fault);
+	else if (answer.status == 410)
+		status = follow_bootstrap(follow);
+	else
+		status = judge_answer(follow, &answer);
+	client_answer_free(&answer);
+	valori_close(follow->store, NULL);
+	follow->store = NULL;
+	return status;
 }
 
 int follow_init(struct follow *follow)

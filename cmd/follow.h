@@ -75,10 +75,13 @@ void follow_stop(struct follow *follow);
 void follow_get_state(struct follow *follow, struct follow_state *out);
 
 /*
- * Opens the store that the options name; when it is not there, it is made as the leader says, or out of its snapshot.
- * Waits for the leader as long as follow_run does. A status; fault says why.
+ * There is no store yet: one question to the leader. Its dimension and its log's id, with which one is to be made; or,
+ * when its log no longer has its beginning, a store is made out of its snapshot, and closed again: *out_dim is 0. A
+ * status, TOOL_LOCKED when it is worth to be tried again; fault says why.
  */
-int follow_open(struct follow *follow);
+int follow_prepare(struct follow *follow, uint32_t *out_dim, valori_hash *out_log_id);
+/* What follow_get_state tells from now on; after follow_run. */
+void follow_diverged(struct follow *follow, const char *detail);
 
 /* What came of comparing with the leader. */
 struct follow_check {

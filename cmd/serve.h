@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <stdatomic.h>
 
 #include "net/http.h"
@@ -17,7 +18,7 @@
 
 /* What the node was told; serve_config.c. */
 struct serve_config {
-	const char *log, *snapshot, *archive, *bind, *admin_bind, *token, *cors_origin;
+	const char *log, *snapshot, *archive, *bind, *admin_bind, *token, *cors_origin, *follower_of;
 	uint32_t dim, threads, connections, followers_max;
 	uint64_t records_max, nodes_max, edges_max, body_max, snapshot_interval, segment_size;
 	valori_index_kind index; /* VALORI_INDEX_LOGGED: nobody said */
@@ -81,6 +82,8 @@ struct node {
 	struct pasts *pasts;
 	struct follow_status follow;
 	struct replication *replication;
+	struct follower *follower;  /* NULL: follows nobody; serve_follow.c */
+	valori_hash leader_log_id; /* of the log that is to be made; zeros: of its own */
 	uint64_t began_ns;
 	char persistence[16]; /* "event_log", "snapshot", "none" */
 	char read_only[256];  /* why nothing is written, or "" */
@@ -134,6 +137,19 @@ void serve_replication_free(struct node *node);
 void serve_committed(struct node *node);
 /* Open streams, and what they have sent since the node started. */
 void serve_replication_count(struct node *node, uint64_t *streams, uint64_t *commits, uint64_t *bytes);
+
+/*
+ * serve_follow.c. prepare: with follower_of, makes sure of a store or of what it shall be; waits for the leader, and
+ * until one of the signals. start: when the store is open. refresh: node->follow is of now. A status each.
+ */
+int serve_follow_prepare(struct node *node, const sigset_t *ends);
+int serve_follow_start(struct node *node);
+void serve_follow_stop(struct node *node);
+void serve_follow_refresh(struct node *node);
+/* Answers a request that would change the store: the leader does it, or says it can. */
+void serve_forward(struct exchange *x);
+/* A line on stderr; valori-serve.c. */
+void serve_say(const char *kind, const char *text);
 
 /* serve_routes.c: for both servers; context is the node. */
 void serve_answer(void *context, struct http_request *request);

@@ -29,6 +29,7 @@ enum {
 	OPT_LOG_JSON,
 	OPT_HEALTH_CHECK,
 	OPT_CORS,
+	OPT_FOLLOWER_OF,
 	OPT_WAL
 };
 
@@ -58,6 +59,8 @@ static const struct tool_opt opts[] = {
 	[OPT_LOG_JSON] = {0, "log-json", NULL, NULL, "one JSON object per line on stderr"},
 	[OPT_HEALTH_CHECK] = {0, "health-check", NULL, NULL, "ask the node at --bind; answer 0 when it is well"},
 	[OPT_CORS] = {0, "cors-origin", "ORIGIN", "VALORI_CORS_ORIGIN", "pages of ORIGIN may ask in browsers (none)"},
+	[OPT_FOLLOWER_OF] = {0, "follower-of", "URL", "VALORI_FOLLOWER_OF",
+			     "follow the node at URL: its log is this node's, it takes what is written"},
 	[OPT_WAL] = {0, "wal", "FILE", "VALORI_WAL_PATH", "refused: valori-ingest -f upstream imports such a file"},
 	{0},
 };
@@ -125,6 +128,7 @@ static void take(struct serve_config *config, int option, const char *value)
 	case OPT_BODY_MAX: config->body_max = tool_size(value, 1024, (uint64_t)1 << 32); break;
 	case OPT_MAX_FOLLOWERS: config->followers_max = (uint32_t)tool_number(value, 0, 16384); break;
 	case OPT_CORS: config->cors_origin = value; break;
+	case OPT_FOLLOWER_OF: config->follower_of = value; break;
 	case OPT_LOG_JSON: config->log_json = true; break;
 	case OPT_HEALTH_CHECK: config->health_check = true; break;
 	default: /* OPT_WAL */
@@ -139,14 +143,32 @@ static bool is_loopback(const char *bind)
 	return strncmp(bind, "127.", 4) == 0 || strncmp(bind, "localhost:", 10) == 0;
 }
 
+/* The Rust system says it with two variables. */
+static void take_leader(struct serve_config *config)
+{
+	const char *mode = getenv("VALORI_REPLICATION_MODE"), *leader = getenv("VALORI_LEADER_URL");
+	bool is_follower = mode != NULL && strcmp(mode, "follower") == 0;
+
+	if (mode != NULL && !is_follower && strcmp(mode, "leader") != 0 && strcmp(mode, "none") != 0)
+		tool_usage("VALORI_REPLICATION_MODE: %s: must be leader, follower or none", mode);
+	if (is_follower && config->follower_of == NULL)
+		config->follower_of = leader;
+	if (is_follower && config->follower_of == NULL)
+		tool_usage("VALORI_REPLICATION_MODE: follower: VALORI_LEADER_URL says of whom");
+	if (leader != NULL && config->follower_of == NULL)
+		tool_usage("VALORI_LEADER_URL: %s: is for VALORI_REPLICATION_MODE=follower", leader);
+	if (mode != NULL && !is_follower && config->follower_of != NULL)
+		tool_usage("VALORI_REPLICATION_MODE: %s: --follower-of says otherwise", mode);
+	if (config->follower_of != NULL && leader != NULL && strcmp(config->follower_of, leader) != 0)
+		tool_usage("VALORI_LEADER_URL: %s: --follower-of says %s: say it once", leader, config->follower_of);
+}
+
 /* Variables of earlier versions and of the Rust system: they mean something here, or are refused with a sentence. */
 static void take_environment(struct serve_config *config)
 {
-	static const char *const later[] = {"VALORI_FOLLOWER_OF", "VALORI_LEADER_URL", "VALORI_CLUSTER_MEMBERS"};
 	static char bind[32];
-	const char *port = getenv("VALORI_HTTP_PORT"), *mode = getenv("VALORI_REPLICATION_MODE");
+	const char *port = getenv("VALORI_HTTP_PORT"), *word;
 	const char *level = getenv("VALORI_LOG"), *quant = getenv("VALORI_QUANT"), *format = getenv("VALORI_FORMAT");
-	const char *word;
 	uint64_t number;
 
 	if (port != NULL) {
@@ -159,11 +181,9 @@ static void take_environment(struct serve_config *config)
 		if (config->bind == NULL)
 			config->bind = bind;
 	}
-	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
-		if (getenv(later[i]) != NULL)
-			tool_usage("%s: %s: this version does not replicate", later[i], getenv(later[i]));
-	if (mode != NULL && strcmp(mode, "leader") != 0 && strcmp(mode, "none") != 0)
-		tool_usage("VALORI_REPLICATION_MODE: %s: this version does not replicate: want leader", mode);
+	if (getenv("VALORI_CLUSTER_MEMBERS") != NULL)
+		tool_usage("VALORI_CLUSTER_MEMBERS: %s: this version has no cluster", getenv("VALORI_CLUSTER_MEMBERS"));
+	take_leader(config);
 	if (quant != NULL && strcmp(quant, "none") != 0)
 		tool_usage("VALORI_QUANT: %s: want none: codes of vectors are made where they help", quant);
 	if (format != NULL && strcmp(format, "q16.16") != 0)
@@ -215,6 +235,8 @@ void serve_configure(int argc, char **argv, struct serve_config *out)
 	if (out->cors_origin != NULL)
 		snprintf(out->cors_headers, sizeof(out->cors_headers),
 			 "Access-Control-Allow-Origin: %.200s\r\nVary: Origin\r\n", out->cors_origin);
+	if (out->follower_of != NULL && out->log == NULL)
+		tool_usage("VALORI_FOLLOWER_OF: %s: needs -l: a follower keeps the leader's log", out->follower_of);
 	out->is_loopback = is_loopback(out->bind);
 	if (!out->is_loopback && out->token == NULL && !out->insecure && !out->health_check)
 		tool_usage("--bind: %s: other machines can reach it: set VALORI_AUTH_TOKEN, or say --insecure-no-auth",

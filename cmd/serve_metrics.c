@@ -68,6 +68,7 @@ static void replication(FILE *file, struct node *node, uint64_t height)
 	uint64_t streams, commits, bytes, lag_ms, leader_height;
 	bool is_synced;
 
+	serve_follow_refresh(node);
 	pthread_mutex_lock(&follow->mutex);
 	lag_ms = follow->lag_ms;
 	leader_height = follow->is_follower ? follow->leader_height : height;

@@ -952,6 +952,7 @@ void route_replication_state(struct exchange *x)
 	if (!read_info(x, &info) || (json = reply_begin(x)) == NULL)
 		return;
 	serve_replication_count(x->node, &streams, &commits, &bytes);
+	serve_follow_refresh(x->node);
 	pthread_mutex_lock(&follow->mutex);
 	snprintf(lag, sizeof(lag), "%llu.%03u", (unsigned long long)(follow->lag_ms / 1000),
 		 (unsigned)(follow->lag_ms % 1000));

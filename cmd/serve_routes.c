@@ -15,7 +15,9 @@ enum {
 	/* reads its body, or writes its answer, at the client's speed: takes no turn, and holds the store by itself */
 	STREAM = 16,
 	WRITE = 32, /* changes the store */
-	PAST = 64   /* answers ?as_of= and ?as_of_log_index=, too */
+	PAST = 64,   /* answers ?as_of= and ?as_of_log_index=, too */
+	LOCAL = 128, /* WRITE, but beside the store: a follower does it, too */
+	ANEW = 256   /* WRITE, that puts another store in its place */
 };
 
 #define LOST "the store could not be opened again after a restore: restart the node"
@@ -71,11 +73,11 @@ static const struct route routes[] = {
 	{"POST", "/v1/namespaces", route_namespace_create, WRITE, "Makes a collection"},
 	{"GET", "/v1/namespaces", route_namespaces, PAST, "The collections"},
 	{"DELETE", "/v1/namespaces/:name", route_namespace_drop, WRITE, "Drops a collection and what it holds"},
-	{"POST", "/v1/snapshot/save", route_snapshot_save, WRITE, "Writes the snapshot"},
+	{"POST", "/v1/snapshot/save", route_snapshot_save, WRITE | LOCAL, "Writes the snapshot"},
 	{"GET", "/v1/snapshot/download", route_snapshot_download, STREAM, "A snapshot of now"},
-	{"POST", "/v1/snapshot/upload", route_snapshot_upload, STREAM | WRITE,
+	{"POST", "/v1/snapshot/upload", route_snapshot_upload, STREAM | WRITE | ANEW,
 	 "Begins anew from the snapshot in the body"},
-	{"POST", "/v1/snapshot/restore", route_snapshot_restore, WRITE,
+	{"POST", "/v1/snapshot/restore", route_snapshot_restore, WRITE | ANEW,
 	 "Begins anew from a snapshot that is kept here"},
 	{"GET", "/v1/index/config", route_index_config, 0, "The index that searches use"},
 	{"POST", "/v1/index/rebuild", route_index_rebuild, WRITE, "Another index, from now on"},
@@ -429,6 +431,10 @@ static void answer(struct node *node, struct http_request *request, bool is_admi
 	} else if (x.route == NULL) {
 		fail_with(&x, 404, "not_found", "%s: no such thing here; /openapi.json lists what there is",
 			  request->path);
+	} else if ((x.route->flags & ANEW) && node->follower != NULL) {
+		fail_with(&x, 409, "follower", "this node follows another one: its store begins anew when that does");
+	} else if ((x.route->flags & WRITE) && !(x.route->flags & LOCAL) && node->follower != NULL) {
+		serve_forward(&x);
 	} else if ((x.route->flags & WRITE) && node->read_only[0] != 0) {
 		fail_with(&x, 503, "read_only", "nothing can be written: %s", node->read_only);
 	} else if (x.route->flags & STREAM) {

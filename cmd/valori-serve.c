@@ -22,7 +22,7 @@ static struct node node;
 
 /* ---- what the node says ---- */
 
-static void say(const char *kind, const char *text)
+void serve_say(const char *kind, const char *text)
 {
 	struct tool_json json = {.file = stderr};
 
@@ -42,7 +42,7 @@ static void say(const char *kind, const char *text)
 static void trouble(void *context, const char *line)
 {
 	(void)context;
-	say("http", line);
+	serve_say("http", line);
 }
 
 void serve_done(void *context, const struct http_request *request, uint64_t ns)
@@ -61,7 +61,7 @@ void serve_done(void *context, const struct http_request *request, uint64_t ns)
 	for (char *c = line; *c != 0; c++)
 		if ((unsigned char)*c < 0x20 || *c == 0x7f)
 			*c = '?';
-	say("request", line);
+	serve_say("request", line);
 }
 
 /* ---- --health-check: what a container's supervisor calls ---- */
@@ -140,6 +140,8 @@ valori_code serve_open(struct node *own, valori_error *error)
 	options.records_max = config->records_max;
 	options.dim = config->dim;
 	options.index = config->index;
+	if (own->follower != NULL && own->leader_log_id.bytes[0] != 0)
+		options.log_id = own->leader_log_id.bytes;
 	code = valori_open(&options, &own->store, error);
 	if (code == VALORI_NOT_FOUND && config->log == NULL) {
 		options.snapshot = NULL; /* there is none yet */
@@ -224,7 +226,7 @@ static void save_in_time(void)
 
 	pthread_rwlock_rdlock(&node.swap);
 	if (node.store != NULL && node.read_only[0] == 0 && serve_save(&node, NULL, &info, &error) != VALORI_OK)
-		say("snapshot", error.message);
+		serve_say("snapshot", error.message);
 	pthread_rwlock_unlock(&node.swap);
 }
 
@@ -265,6 +267,7 @@ static int stop(int status)
 	valori_snapshot_info info;
 	valori_error error;
 
+	serve_follow_stop(&node);
 	serve_replication_stop(&node);
 	http_stop(node.server);
 	http_stop(node.admin);
@@ -320,7 +323,11 @@ int main(int argc, char **argv)
 	if (node.config.token != NULL)
 		crypto_generichash(node.token_digest, sizeof(node.token_digest),
 				   (const unsigned char *)node.config.token, strlen(node.config.token), NULL, 0);
-	status = open_store();
+	status = serve_follow_prepare(&node, &ends);
+	if (status == TOOL_OK)
+		status = open_store();
+	if (status == TOOL_OK)
+		status = serve_follow_start(&node);
 	if (status == TOOL_OK)
 		status = start();
 	if (status == TOOL_OK)
