@@ -43,7 +43,7 @@ struct attempt {
 	enum client_result result;
 	int status;	  /* what is wrong with the leader, with fault */
 	char fault[320];
-	uint64_t target;  /* with once: stop there */
+	atomic_ullong target; /* height of the leader when it was asked */
 	uint64_t probed_ns, within_ns, within_at;
 	unsigned misses;
 	/* the reader's */
@@ -582,6 +582,19 @@ static int flush(struct attempt *attempt, const valori_commit_view *commit)
 	return follow->flushed != NULL ? follow->flushed(follow->context, commit) : TOOL_OK;
 }
 
+/* Does more come before what has come must be durable? While it is known that the leader has more, it is waited for. */
+static bool comes_more(struct attempt *attempt, const valori_commit_view *commit, uint64_t waited_ns)
+{
+	struct pollfd descriptor = {.fd = attempt->stream.out, .events = POLLIN};
+
+	if (waited_ns >= GROUP_NS)
+		return false;
+	if (atomic_load(&attempt->stream.whole) > commit->offset + commit->size)
+		return true;
+	return commit->first_event + commit->event_count < atomic_load(&attempt->target) &&
+	       poll(&descriptor, 1, (int)((GROUP_NS - waited_ns) / 1000000)) > 0;
+}
+
 static int take_all(struct attempt *attempt, valori_log *log)
 {
 	struct follow *follow = attempt->follow;
@@ -592,7 +605,6 @@ static int take_all(struct attempt *attempt, valori_log *log)
 	while (status == TOOL_OK &&
 	       (attempt->code = valori_log_next(log, &commit, &attempt->error)) == VALORI_OK) {
 		uint64_t now = follow_now_ns(), end = commit.offset + commit.size;
-		bool has_more = atomic_load(&attempt->stream.whole) > end;
 
 		status = take_commit(attempt, log, &commit);
 		if (status != TOOL_OK)
@@ -600,14 +612,17 @@ static int take_all(struct attempt *attempt, valori_log *log)
 		if (waiting == 0)
 			since = now;
 		waiting += commit.size;
-		if (has_more && waiting < GROUP_SIZE && now - since < GROUP_NS)
+		if (waiting < GROUP_SIZE && comes_more(attempt, &commit, now - since))
 			continue;
 		status = flush(attempt, &commit);
 		waiting = 0;
-		if (status == TOOL_OK && !has_more)
-			set_state(follow, FOLLOW_SYNCED, "");
-		else if (status == TOOL_OK)
-			set_state(follow, FOLLOW_SYNCING, "");
+		if (status == TOOL_OK)
+			set_state(follow,
+				  atomic_load(&attempt->stream.whole) > end ||
+						  follow->at.height < atomic_load(&attempt->target)
+					  ? FOLLOW_SYNCING
+					  : FOLLOW_SYNCED,
+				  "");
 		if (follow->once && follow->leader != NULL && follow->at.height >= attempt->target) {
 			attempt->is_done = true;
 			break;
@@ -774,7 +789,10 @@ static enum ending try(struct follow *follow, int *out_status, bool *out_went_we
 		atomic_store(&attempt->is_over, true);
 		close(attempt->stream.out);
 		attempt->stream.out = -1;
+		(void)!write(follow->wake, &(const uint64_t){1}, sizeof(uint64_t));
 		pthread_join(attempt->pump, NULL);
+		if (!atomic_load(&follow->stopped))
+			(void)!read(follow->wake, &(uint64_t){0}, sizeof(uint64_t));
 		if (*out_status == TOOL_OK)
 			ending = judge_end(attempt, out_status);
 	}
@@ -791,7 +809,7 @@ static void wait_for(struct follow *follow, unsigned ms)
 {
 	struct pollfd wake = {.fd = follow->wake, .events = POLLIN};
 
-	if (ms > 0)
+	if (ms > 0 && !atomic_load(&follow->stopped))
 		poll(&wake, 1, (int)ms);
 }
 
