@@ -13,9 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "measure.h"
 #include "valori.h"
 
 enum { DIM = 128, BATCH = 8192, ROUNDS = 3, WRITERS = 16 };
@@ -23,22 +23,6 @@ enum { DIM = 128, BATCH = 8192, ROUNDS = 3, WRITERS = 16 };
 static size_t rows = 1000000;
 static char directory[512];
 static float *vectors; /* one batch, used again and again with other first components */
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static double cpu(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static void report(const char *name, double value, const char *unit)
 {
@@ -189,19 +173,6 @@ static double ingest(uint32_t sync)
 	for (unsigned i = 0; i < 2; i++)
 		valori_batch_free(pipe.batches[i]);
 	return start;
-}
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-static double median(double *values, size_t count)
-{
-	qsort(values, count, sizeof(*values), by_value);
-	return values[count / 2];
 }
 
 static void bench_bulk(void)

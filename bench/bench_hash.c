@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -18,6 +17,7 @@
 #include "cpu.h"
 #include "crc32c.h"
 #include "decimal.h"
+#include "measure.h"
 #include "q16.h"
 #include "sha256.h"
 
@@ -28,24 +28,16 @@ static uint8_t *memory, *target;
 static size_t memory_size = 256 << 20;
 static volatile uint64_t sink;
 
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 /* Seconds for one of times repetitions of the statement, in the best round. */
 #define TIME(times, statement)                                                  \
 	__extension__({                                                         \
 		double best = 1e9;                                              \
 		for (int round = 0; round < ROUNDS; round++) {                  \
-			double start = now(), end;                              \
+			double start = cpu(), end;                              \
 			for (size_t turn = 0; turn < (size_t)(times); turn++) { \
 				statement;                                      \
 			}                                                       \
-			end = (now() - start) / (double)(times);                \
+			end = (cpu() - start) / (double)(times);                \
 			best = end < best ? end : best;                         \
 		}                                                               \
 		best;                                                           \
@@ -171,14 +163,14 @@ static void bench_scans(size_t dim, size_t count, const char *place)
 	char name[80];
 
 	for (int round = 0; round < ROUNDS; round++) {
-		double start = now(), middle, end;
+		double start = cpu(), middle, end;
 
 		for (size_t turn = 0; turn < times; turn++)
 			f32_rows((const float *)query, (const float *)memory, count, dim, (float *)target);
-		middle = now();
+		middle = cpu();
 		for (size_t turn = 0; turn < times; turn++)
 			vl_q16_l2_rows(kernels, query, memory, count, dim, (uint64_t *)target);
-		end = now();
+		end = cpu();
 		plain = middle - start < plain ? middle - start : plain;
 		exact = end - middle < exact ? end - middle : exact;
 	}

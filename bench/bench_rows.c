@@ -8,24 +8,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "bytes.h"
+#include "measure.h"
 #include "rows.h"
 
 enum { ROUNDS = 5, BATCH = 1000 };
 
 static uint64_t seed = 1;
 static char path[64];
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static void fail(const char *what)
 {
@@ -90,7 +82,7 @@ static double read_all(uint32_t dim, uint32_t count, int with_batches)
 	struct row row;
 	valori_code code;
 	uint32_t seen = 0;
-	double start = now();
+	double start = cpu();
 
 	if (rows_open(path, ROWS_UNKNOWN, 0, &rows, &error) != VALORI_OK)
 		fail(error.message);
@@ -111,7 +103,7 @@ static double read_all(uint32_t dim, uint32_t count, int with_batches)
 		fail(error.message);
 	valori_batch_free(batch);
 	rows_close(rows);
-	return now() - start;
+	return cpu() - start;
 }
 
 static void measure(const char *name, uint32_t dim, uint32_t count, int with_batches)

@@ -11,11 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "codes.h"
 #include "f32.h"
 #include "host.h"
+#include "measure.h"
 #include "q16.h"
 
 enum { TURNS = 7, QUERIES = 256, MANY = 128, CENTRES = 2000, K = 10, INNER = 24 };
@@ -27,14 +27,6 @@ static size_t records = 1000000, dim = 128, queries_count;
 static float *rows, *queries;
 static uint8_t *raw_queries;
 static volatile float nearest;
-
-static double cpu(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static void report(const char *name, double value, const char *unit)
 {
@@ -231,19 +223,6 @@ static double scan(size_t first, size_t count, bool with_codes)
 	return start;
 }
 
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *values)
-{
-	qsort(values, TURNS, sizeof(*values), by_value);
-	return values[TURNS / 2];
-}
-
 int main(int argc, char **argv)
 {
 	double f32[TURNS], exact[TURNS], single[TURNS], eight[TURNS], many[TURNS];
@@ -276,13 +255,13 @@ int main(int argc, char **argv)
 		eight[turn] = scan(turn * 8, 8, true) / 8;
 		many[turn] = scan(turn * 8, MANY, true) / MANY;
 	}
-	report("f32, one query", median(f32) * 1e3, "ms");
-	report("Q16.16, one query", median(exact) * 1e3, "ms");
-	report("codes, one query", median(single) * 1e3, "ms");
-	report("codes, 8 queries, each", median(eight) * 1e3, "ms");
-	report("codes, 128 queries, each", median(many) * 1e3, "ms");
+	report("f32, one query", median(f32, TURNS) * 1e3, "ms");
+	report("Q16.16, one query", median(exact, TURNS) * 1e3, "ms");
+	report("codes, one query", median(single, TURNS) * 1e3, "ms");
+	report("codes, 8 queries, each", median(eight, TURNS) * 1e3, "ms");
+	report("codes, 128 queries, each", median(many, TURNS) * 1e3, "ms");
 	report("exact distances, one query", (double)singly / TURNS, "");
-	report("f32 / codes, one query", median(f32) / median(single), "");
-	report("f32 / codes, 128 queries", median(f32) / median(many), "");
+	report("f32 / codes, one query", median(f32, TURNS) / median(single, TURNS), "");
+	report("f32 / codes, 128 queries", median(f32, TURNS) / median(many, TURNS), "");
 	return 0;
 }

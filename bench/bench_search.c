@@ -20,13 +20,13 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "anchor.h"
 #include "bytes.h"
 #include "f32.h"
 #include "host.h"
+#include "measure.h"
 #include "valori.h"
 #include "vectors.h"
 
@@ -50,14 +50,6 @@ static void must(valori_code code, const valori_error *error)
 		fail(error->message);
 }
 
-static double seconds(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 /* On the first count of the cores that were there in the beginning. */
 static void pin(int count)
 {
@@ -70,19 +62,6 @@ static void pin(int count)
 			count--;
 		}
 	sched_setaffinity(0, sizeof(some), &some);
-}
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *values, int count)
-{
-	qsort(values, (size_t)count, sizeof(*values), by_value);
-	return values[count / 2];
 }
 
 /* ---- what is printed ---- */
@@ -259,12 +238,12 @@ static struct outcome ask(const valori_view *view, const valori_search_options *
 	start = seconds(clock);
 	for (size_t q = 0; q < limit; q += together) {
 		size_t part = limit - q < together ? limit - q : together;
-		double begun = seconds(CLOCK_MONOTONIC);
+		double begun = now();
 
 		must(valori_search(view, (const int32_t *)(const void *)(set.queries + q * set.dim * 4), part, options,
 				   hits, counts, &error),
 		     &error);
-		times[q / together] = seconds(CLOCK_MONOTONIC) - begun;
+		times[q / together] = now() - begun;
 		for (size_t i = 0; i < part; i++)
 			for (size_t j = 0; j < K; j++)
 				rows[(q + i) * K + j] = j < counts[i] ? (uint32_t)hits[i * K + j].id : UINT32_MAX;
@@ -433,17 +412,17 @@ static void build(const char *log, uint32_t kind, const char *name, struct searc
 
 	for (int t = 0; t < 2; t++) {
 		pin(t + 1);
-		start = seconds(CLOCK_MONOTONIC);
+		start = now();
 		start_cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
 		store = open_store(log, VALORI_READ, VALORI_INDEX_LOGGED, 0);
 		plain_cpu = seconds(CLOCK_PROCESS_CPUTIME_ID) - start_cpu;
-		plain[t] = seconds(CLOCK_MONOTONIC) - start;
+		plain[t] = now() - start;
 		must(valori_close(store, &error), &error);
-		start = seconds(CLOCK_MONOTONIC);
+		start = now();
 		start_cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
 		built[t].store = open_store(log, VALORI_READ | VALORI_INDEX, kind, (uint32_t)t + 1);
 		look(&built[t]);
-		wall[t] = seconds(CLOCK_MONOTONIC) - start - plain[t];
+		wall[t] = now() - start - plain[t];
 		if (t == 0) {
 			*rate = (double)built[0].index.rows /
 				(seconds(CLOCK_PROCESS_CPUTIME_ID) - start_cpu - plain_cpu);
@@ -485,11 +464,11 @@ static void exact(const valori_view *view, struct anchor *faiss)
 	options.k = K;
 	options.exact = 1;
 	for (int round = 0; round < rounds; round++) {
-		double start = seconds(CLOCK_THREAD_CPUTIME_ID);
+		double start = cpu();
 
 		for (size_t q = 0; q < fewer; q++)
 			nearest = f32_scan(base, set.count, set.dim, queries + q * set.dim);
-		floats[round] = (double)fewer / (seconds(CLOCK_THREAD_CPUTIME_ID) - start);
+		floats[round] = (double)fewer / (cpu() - start);
 		one = ask(view, &options, 1, few, found_rows);
 		one.recall = recall_of(found_rows, set.answers, few);
 		single[round] = one.rate;
@@ -604,17 +583,17 @@ static void snapshot(valori_view *view)
 	options.snapshot = file;
 	options.flags = VALORI_READ | VALORI_INDEX_SAVED;
 	for (int round = 0; round < rounds; round++) {
-		double start = seconds(CLOCK_MONOTONIC);
+		double start = now();
 		pid_t child;
 		int status;
 
 		must(valori_snapshot_write(view, file, NULL, &error), &error);
-		saves[round] = seconds(CLOCK_MONOTONIC) - start;
-		start = seconds(CLOCK_MONOTONIC);
+		saves[round] = now() - start;
+		start = now();
 		must(valori_open(&options, &store, &error), &error);
-		opens[round] = seconds(CLOCK_MONOTONIC) - start;
+		opens[round] = now() - start;
 		must(valori_close(store, &error), &error);
-		start = seconds(CLOCK_MONOTONIC);
+		start = now();
 		child = vfork();
 		if (child == 0) {
 			execl(program, program, "-q", "-s", file, "-o", "/dev/null", query, (char *)NULL);
@@ -622,7 +601,7 @@ static void snapshot(valori_view *view)
 		}
 		if (child < 0 || waitpid(child, &status, 0) != child || status != 0)
 			fail("valori-search does not answer from the snapshot");
-		firsts[round] = seconds(CLOCK_MONOTONIC) - start;
+		firsts[round] = now() - start;
 	}
 	snprintf(name, sizeof(name), "save, s: %.4g", median(saves, rounds));
 	row("snapshot", name, (struct outcome){0}, file_size(file) / set.count, 0);
@@ -856,13 +835,6 @@ static void bench(char *faiss_indexes)
 	leave(&ivf);
 	deletions();
 	free(found_rows);
-}
-
-static uint64_t option(const char *argument, const char *name, uint64_t otherwise)
-{
-	size_t size = strlen(name);
-
-	return strncmp(argument, name, size) == 0 ? strtoull(argument + size, NULL, 10) : otherwise;
 }
 
 int main(int argc, char **argv)

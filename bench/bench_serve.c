@@ -22,11 +22,11 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "bytes.h"
 #include "host.h"
+#include "measure.h"
 #include "net/http.h"
 #include "vectors.h"
 
@@ -43,14 +43,6 @@ struct node {
 };
 
 static double seconds_each = 2;
-
-static double now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
-}
 
 static void die(const char *what)
 {
@@ -259,7 +251,7 @@ static void *run_client(void *context)
 	return NULL;
 }
 
-static int by_value(const void *a, const void *b)
+static int by_size(const void *a, const void *b)
 {
 	float one = *(const float *)a, other = *(const float *)b;
 
@@ -300,7 +292,7 @@ static struct result join_clients(struct client *clients, unsigned count, double
 		used += clients[i].count;
 		free(clients[i].samples);
 	}
-	qsort(all, used, sizeof(*all), by_value);
+	qsort(all, used, sizeof(*all), by_size);
 	result = (struct result){(double)done / seconds, used > 0 ? all[used / 2] : 0,
 				 used > 0 ? all[used - 1 - used / 100] : 0};
 	free(all);
@@ -663,7 +655,7 @@ static void measure_lag(struct node *node, unsigned count, struct follower *foll
 		if (arrived[i] != 0 && used < SAMPLES)
 			lags[used++] = (float)(arrived[i] > acked[i] ? arrived[i] - acked[i] : 0);
 	}
-	qsort(lags, used, sizeof(*lags), by_value);
+	qsort(lags, used, sizeof(*lags), by_size);
 	printf("%-30s %3u followers %9.0f/s   p50 %8.0f us   p99 %8.0f us   max %8.0f us, %u lost\n",
 	       "lag behind the answer", count, written / seconds_each, used > 0 ? lags[used / 2] * 1e6 : 0,
 	       used > 0 ? lags[used - 1 - used / 100] * 1e6 : 0, used > 0 ? lags[used - 1] * 1e6 : 0, lost);

@@ -7,30 +7,13 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "bytes.h"
 #include "cpu.h"
+#include "measure.h"
 #include "snapshot.h"
 
 enum { DIM = 128, ROUNDS = 5, COMMIT = 1000 };
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-/* Of this process, kernel included: what others do on the machine does not count. */
-static double processor(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static void *allocate(void *context, size_t size)
 {
@@ -122,19 +105,6 @@ static double write_plainly(const struct vl_os *os, const char *path, const uint
 	return now() - start;
 }
 
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *values)
-{
-	qsort(values, ROUNDS, sizeof(*values), compare);
-	return values[ROUNDS / 2];
-}
-
 static void report(uint64_t records, const char *what, double value, const char *unit)
 {
 	printf("snapshot %llu x %d %s\t%.4g\t%s\n", (unsigned long long)records, DIM, what, value, unit);
@@ -186,21 +156,21 @@ static void bench(const struct vl_env *env, const char *directory, uint64_t reco
 		save[round] = now() - start;
 		plain[round] = write_plainly(&vl_os_real, other, bytes, info.file_size);
 		start = now();
-		start_cpu = processor();
+		start_cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
 		must(vl_snapshot_write(env, &quick, &store.position, &store.state, &store.commitment,
 				       &store.requests, NULL, path, -1, &error),
 		     &error);
 		save_quick[round] = now() - start;
-		cpu[round] = processor() - start_cpu;
+		cpu[round] = seconds(CLOCK_PROCESS_CPUTIME_ID) - start_cpu;
 		plain_quick[round] = write_plainly(&quick, other, bytes, info.file_size);
 		start = now();
 		must(vl_snapshot_open(env, &vl_os_real, path, &snapshot, &error), &error);
 		opens[round] = now() - start;
 		start = now();
-		start_cpu = processor();
+		start_cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
 		must(vl_snapshot_check_for_writer(snapshot, &error), &error);
 		writer[round] = now() - start;
-		writer_cpu[round] = processor() - start_cpu;
+		writer_cpu[round] = seconds(CLOCK_PROCESS_CPUTIME_ID) - start_cpu;
 		start = now();
 		must(vl_snapshot_verify(snapshot, &error), &error);
 		checks[round] = now() - start;
@@ -208,16 +178,16 @@ static void bench(const struct vl_env *env, const char *directory, uint64_t reco
 	}
 	free(bytes);
 	report(records, "size", (double)info.file_size / 1e6, "MB");
-	report(records, "save without its syncs", median(save_quick) * 1e3, "ms");
-	report(records, "save, time of the processor", median(cpu) * 1e3, "ms");
-	report(records, "write the same bytes without sync", median(plain_quick) * 1e3, "ms");
-	report(records, "save", median(save) * 1e3, "ms");
-	report(records, "write and sync the same bytes", median(plain) * 1e3, "ms");
-	report(records, "save, of writing and syncing", median(save) / median(plain), "times");
-	report(records, "open", median(opens) * 1e6, "us");
-	report(records, "what a writer checks first", median(writer) * 1e3, "ms");
-	report(records, "what a writer checks first, time of the processor", median(writer_cpu) * 1e3, "ms");
-	report(records, "verify", (double)info.file_size / median(checks) / 1e9, "GB/s");
+	report(records, "save without its syncs", median(save_quick, ROUNDS) * 1e3, "ms");
+	report(records, "save, time of the processor", median(cpu, ROUNDS) * 1e3, "ms");
+	report(records, "write the same bytes without sync", median(plain_quick, ROUNDS) * 1e3, "ms");
+	report(records, "save", median(save, ROUNDS) * 1e3, "ms");
+	report(records, "write and sync the same bytes", median(plain, ROUNDS) * 1e3, "ms");
+	report(records, "save, of writing and syncing", median(save, ROUNDS) / median(plain, ROUNDS), "times");
+	report(records, "open", median(opens, ROUNDS) * 1e6, "us");
+	report(records, "what a writer checks first", median(writer, ROUNDS) * 1e3, "ms");
+	report(records, "what a writer checks first, time of the processor", median(writer_cpu, ROUNDS) * 1e3, "ms");
+	report(records, "verify", (double)info.file_size / median(checks, ROUNDS) / 1e9, "GB/s");
 	vl_os_real.unlink(NULL, path);
 	vl_os_real.unlink(NULL, other);
 	vl_requests_free(&store.requests);

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -15,6 +14,7 @@
 #include "commitment.h"
 #include "cpu.h"
 #include "index_brute.h"
+#include "measure.h"
 
 enum { DIM = 128, BATCH = 1000, SINGLES = 20000, TURNS = 7 };
 
@@ -41,14 +41,6 @@ static void give_back(void *context, void *memory, size_t size)
 	(void)context;
 	(void)size;
 	free(memory);
-}
-
-static double cpu(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 static void report(const char *name, double value, const char *unit)
@@ -210,19 +202,6 @@ static double scan_f32(const uint8_t *query)
 	return cpu() - began;
 }
 
-static int by_size(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-static double median(double times[TURNS])
-{
-	qsort(times, TURNS, sizeof(*times), by_size);
-	return times[TURNS / 2];
-}
-
 static double scan(const uint8_t *queries, size_t count, const struct vl_filter *filter)
 {
 	static valori_hit heaps[32 * 10];
@@ -246,11 +225,11 @@ static void scans(void)
 		many[turn] = scan(vectors[turn], 32, &all);
 		filtered[turn] = scan(vectors[turn], 1, &tag);
 	}
-	report("f32 scan", bytes / median(f32) * 1e-9, "GB/s");
-	report("exact search, one query", bytes / median(exact) * 1e-9, "GB/s");
-	report("exact search / f32 scan, time", median(exact) / median(f32), "");
-	report("exact search, 32 queries, each", median(many) / 32 * 1e3, "ms");
-	report("exact search, one query, a tag of 1 %", median(filtered) * 1e3, "ms");
+	report("f32 scan", bytes / median(f32, TURNS) * 1e-9, "GB/s");
+	report("exact search, one query", bytes / median(exact, TURNS) * 1e-9, "GB/s");
+	report("exact search / f32 scan, time", median(exact, TURNS) / median(f32, TURNS), "");
+	report("exact search, 32 queries, each", median(many, TURNS) / 32 * 1e3, "ms");
+	report("exact search, one query, a tag of 1 %", median(filtered, TURNS) * 1e3, "ms");
 	if (nearest < 0 || frozen_state.dim + frozen_commitment.trees[0].level[0].count == 0)
 		puts("# so that nothing is left out");
 }
