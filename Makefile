@@ -141,7 +141,7 @@ FUZZ_SOURCES := $(sort $(filter-out $(if $(NET),,%/fuzz_serve.c),$(wildcard test
 FUZZ_REPLAYS := $(patsubst %.c,$(BUILD)/%,$(FUZZ_SOURCES))
 FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/fuzzers/%,$(FUZZ_SOURCES))
 FUZZ_HELPERS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/fuzz/fuzz_% %/replay.c,$(wildcard tests/fuzz/*.c))) \
-	$(BUILD)/tests/crash/sim_os.o $(BUILD)/tests/unit/sample.o
+	$(BUILD)/tests/crash/sim_os.o $(BUILD)/tests/unit/sample.o $(BUILD)/lib/net/client.o
 
 $(FUZZ_REPLAYS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/replay.o $(FUZZ_HELPERS) \
 		$(PARTS) $(STATIC)
@@ -154,7 +154,7 @@ $(FUZZERS): $(BUILD)/fuzzers/%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_HELPERS) $(P
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -pthread -o $@ $^ $(FUZZ_LIBS)
 
 # What the tools share is pulled in whole where sanitizers ask for it, the node's parts with it.
-$(FUZZ_REPLAYS) $(FUZZERS): FUZZ_LIBS = $(CIVETWEB_LIBS) $(SODIUM_LIBS)
+$(FUZZ_REPLAYS) $(FUZZERS): FUZZ_LIBS = $(CIVETWEB_LIBS) $(SODIUM_LIBS) $(CURL_LIBS)
 
 fuzzers: $(FUZZERS)
 

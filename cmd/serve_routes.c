@@ -244,7 +244,8 @@ void fail_with(struct exchange *x, int status, const char *code, const char *for
 	va_start(list, format);
 	vsnprintf(sentence, sizeof(sentence), format, list);
 	va_end(list);
-	http_error(x->http, status, status == 503 ? "Retry-After: 1\r\n" : NULL, code, "%s", sentence);
+	/* It may have been cut within a character, and a file may have any name. */
+	http_error(x->http, status, status == 503 ? "Retry-After: 1\r\n" : NULL, code, "%s", tool_make_utf8(sentence));
 }
 
 static int status_of(int code)
@@ -389,6 +390,36 @@ static const struct route *find(struct exchange *x, bool *is_path_known)
 	return NULL;
 }
 
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The path and the query must be text: answers say again what was asked for, and JSON has UTF-8 only. false: answered. */
+static bool is_text(struct exchange *x)
+{
+	const char *path = x->http->path, *query = x->http->query;
+	char *text = query[0] != 0 ? exchange_alloc(x, strlen(query), 1) : NULL;
+	size_t size = 0;
+
+	if (query[0] != 0 && text == NULL)
+		return false;
+	for (; *query != 0; query++) {
+		int high = query[0] == '%' ? hex_digit(query[1]) : -1, low = high >= 0 ? hex_digit(query[2]) : -1;
+
+		text[size++] = low >= 0 ? (char)(high << 4 | low) : *query;
+		query += low >= 0 ? 2 : 0;
+	}
+	if (tool_is_utf8(path, strlen(path)) && tool_is_utf8(text, size) &&
+	    (size == 0 || memchr(text, 0, size) == NULL))
+		return true;
+	fail_with(x, 400, "invalid", "the path and the query must be UTF-8 without zero bytes");
+	return false;
+}
+
 /* Whoever asks must show the token; how long the comparison takes says nothing about it. */
 static bool is_allowed(const struct exchange *x)
 {
@@ -418,6 +449,7 @@ static void answer(struct node *node, struct http_request *request, bool is_admi
 
 	x.route = find(&x, &is_path_known);
 	if (request->status != 0) {
+	} else if (!is_text(&x)) {
 	} else if (is_admin && (x.route == NULL || !(x.route->flags & ADMIN))) {
 		fail_with(&x, 404, "not_found", "%s: only /health and /metrics are here", request->path);
 	} else if (!serve_is_welcome(&x)) {

@@ -687,24 +687,41 @@ const char *tool_time(uint64_t time_ms, char out[32])
 	return out;
 }
 
+/* The bytes of the character that text begins with; 0: it begins with none. */
+static size_t utf8_length(const unsigned char *text, size_t size)
+{
+	unsigned char c = text[0];
+	size_t more = c < 0x80 ? 0 : c >= 0xc2 && c < 0xe0 ? 1 : (c & 0xf0) == 0xe0 ? 2 : 3;
+	unsigned char low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
+	unsigned char high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+
+	if ((c >= 0x80 && c < 0xc2) || c > 0xf4 || size <= more)
+		return 0;
+	for (size_t k = 1; k <= more; k++, low = 0x80, high = 0xbf)
+		if (text[k] < low || text[k] > high)
+			return 0;
+	return more + 1;
+}
+
 bool tool_is_utf8(const void *bytes, size_t size)
 {
-	const unsigned char *data = bytes;
+	size_t length = 1;
 
-	for (size_t i = 0; i < size;) {
-		unsigned char c = data[i];
-		size_t more = c < 0x80 ? 0 : c >= 0xc2 && c < 0xe0 ? 1 : (c & 0xf0) == 0xe0 ? 2 : 3;
-		unsigned char low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
-		unsigned char high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+	for (size_t i = 0; i < size && length > 0; i += length)
+		length = utf8_length((const unsigned char *)bytes + i, size - i);
+	return length > 0;
+}
 
-		if ((c >= 0x80 && c < 0xc2) || c > 0xf4 || size - i <= more)
-			return false;
-		for (size_t k = 1; k <= more; k++, low = 0x80, high = 0xbf)
-			if (data[i + k] < low || data[i + k] > high)
-				return false;
-		i += more + 1;
+char *tool_make_utf8(char *text)
+{
+	size_t size = strlen(text), length;
+
+	for (size_t i = 0; i < size; i += length > 0 ? length : 1) {
+		length = utf8_length((const unsigned char *)text + i, size - i);
+		if (length == 0)
+			text[i] = '?';
 	}
-	return true;
+	return text;
 }
 
 static void put_string(FILE *file, const void *bytes, size_t size)

@@ -151,6 +151,8 @@ void tool_base64(FILE *file, const void *bytes, size_t size);
 const char *tool_time(uint64_t time_ms, char out[32]);
 /* Is it UTF-8 (no surrogates, nothing overlong)? */
 bool tool_is_utf8(const void *bytes, size_t size);
+/* Puts a question mark in place of every byte that is none. Returns text. */
+char *tool_make_utf8(char *text);
 
 /* One JSON object per line: tool_json_begin, members, tool_json_end. Zeroed, with file set, it is ready. */
 struct tool_json {

@@ -189,7 +189,7 @@ typedef enum valori_config { /* parameters of CONFIG; the others are for later *
 	VALORI_CONFIG_HNSW_EF_SEARCH = 4,      /* 1...65,536: what a search keeps that does not say: 128 */
 	VALORI_CONFIG_IVF_LISTS = 7,	       /* up to 1,048,576, and a sixteenth of the rows; 0: the root of these */
 	VALORI_CONFIG_IVF_PROBES = 8,	       /* up to 1,048,576: lists a search looks at; 0: the root of all */
-	VALORI_CONFIG_QUANT = 9		       /* 0: no codes, only the exact scan; 1: a byte each; 2: for later, as 1 */
+	VALORI_CONFIG_QUANT = 9		       /* 0: no codes, exact scans only; 1: a byte each; 2: later, now as 1 */
 } valori_config;
 
 typedef enum valori_index_kind { /* VALORI_CONFIG_INDEX */

@@ -139,6 +139,25 @@ headed() { # lines of the head, body
 	valori-verify -q dir/db
 }
 
+@test "a path and a query are text, and so is every answer" {
+	node -d 2
+	for path in '/v1/memory/meta/get?target_id=%b0' '/v1/memory/meta/get?key=a%00b' '/v1/records?key=%ed%a0%80' \
+		'/v1/graph/nodes?collection=%c3' '/none/%ff'; do
+		ask GET "$path"
+		[ "$(code)" = 400 ]
+		jq -r .error answer | grep -qE 'UTF-8|NUL'
+	done
+	ask GET '/v1/memory/meta/get?target_id=%c3%a4%2b+%zz'
+	[ "$(jq -r .target_id answer)" = 'ä+ %zz' ]
+	# A sentence that is too long is cut, but not within a character.
+	for ((size = 500; size < 508; size++)); do
+		ask GET "/$(printf "%0${size}d" 0)$(printf '%%c3%%a4%.0s' 1 2 3 4 5 6)"
+		[ "$(code)" = 404 ]
+		iconv -f UTF-8 -t UTF-8 answer | jq -e .error >/dev/null
+	done
+	stop_node
+}
+
 @test "nothing that a request says makes a line of its own in the log" {
 	node -v -d 2
 	curl -s -o answer "$URL/v1/%0a%0dvalori-serve:%20forged%1b%5b31m"

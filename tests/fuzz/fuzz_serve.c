@@ -53,6 +53,12 @@ int http_parameter(const struct http_request *request, const char *name, char *o
 	return -1;
 }
 
+void serve_say(const char *kind, const char *text)
+{
+	(void)kind;
+	(void)text;
+}
+
 int64_t http_announced(const struct http_request *request)
 {
 	(void)request;

@@ -122,6 +122,7 @@ static void test_utf8(void)
 		wrong += tool_is_utf8(s, 4) != is_utf8_slowly(s, 4);
 	}
 	check_u64(wrong, 0, "UTF-8: strings of four bytes around the limits");
+	check_text(tool_make_utf8((char[]){"a\xc3\xa4\xb0z\xe2\x82"}), "a\xc3\xa4?z??", "UTF-8: what is none becomes ?");
 }
 
 static void test_json(void)
