@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "renumber.h"
@@ -129,6 +130,13 @@ static int take_log(struct ingest *run, valori_log *log, const char *name, int f
 	return TOOL_OK;
 }
 
+static bool is_pipe(int fd)
+{
+	struct stat about;
+
+	return fstat(fd, &about) == 0 && (S_ISFIFO(about.st_mode) || S_ISSOCK(about.st_mode));
+}
+
 /* fd -1: path is a store or a file of one. */
 int ingest_log(struct ingest *run, const char *path, int fd)
 {
@@ -141,7 +149,10 @@ int ingest_log(struct ingest *run, const char *path, int fd)
 	int status;
 
 	ingest_wait_begin(waiting_text);
-	code = fd < 0 ? valori_log_open(path, NULL, 0, &log, &error) : valori_log_open_fd(fd, name, &log, &error);
+	/* Behind what is no commit a pipe may have no end. */
+	code = fd < 0	     ? valori_log_open(path, NULL, 0, &log, &error)
+	       : is_pipe(fd) ? valori_log_open_live(fd, name, &log, &error)
+			     : valori_log_open_fd(fd, name, &log, &error);
 	ingest_wait_end();
 	if (code != VALORI_OK)
 		return tool_fail_open(path, &error);

@@ -398,7 +398,9 @@ static int hex_digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* The path and the query must be text: answers say again what was asked for, and JSON has UTF-8 only. false: answered. */
+/*
+ * The path and the query must be text: answers say again what was asked for, and JSON has UTF-8 only. false: answered.
+ */
 static bool is_text(struct exchange *x)
 {
 	const char *path = x->http->path, *query = x->http->query;

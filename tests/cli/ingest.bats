@@ -710,3 +710,16 @@ npy() { # descr, order, shape, data on stdin
 	run -4 --separate-stderr valori-ingest -l /proc/db -d 2 </dev/null
 	[[ $stderr == "valori-ingest: /proc/db"* ]]
 }
+
+@test "damage in a log that comes through a pipe is said at once, not when the pipe ends" {
+	store db 6 2 2
+	valori-replay -o - db >stream
+	printf X | dd of=stream bs=1 seek=$(($(stat -c %s stream) - 100)) conv=notrunc status=none
+	mkfifo pipe
+	{ cat stream; sleep 30; } >pipe 3>&- &
+	run timeout 10 valori-ingest -q -f log -l copy - <pipe
+	kill %1 2>/dev/null || true
+	[ "$status" = 3 ]
+	[[ $output == *"standard input: offset "* ]]
+	[ "$(valori-replay --state copy | awk -F '\t' '$1 == "height" { print $2 }')" = 4 ]
+}
