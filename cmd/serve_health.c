@@ -49,6 +49,10 @@ void route_health(struct exchange *x)
 	pthread_mutex_lock(&x->node->faults);
 	snprintf(fault, sizeof(fault), "%s", x->node->read_only[0] != 0 ? x->node->read_only : x->node->fault);
 	pthread_mutex_unlock(&x->node->faults);
+	pthread_mutex_lock(&x->node->follow.mutex);
+	if (fault[0] == 0 && strcmp(x->node->follow.status, "Diverged") == 0)
+		snprintf(fault, sizeof(fault), "%.255s", x->node->follow.detail);
+	pthread_mutex_unlock(&x->node->follow.mutex);
 	tool_json_text(json, "status", fill >= 1000 ? "full" : fill >= 900 || fault[0] != 0 ? "degraded" : "ok");
 	if (fault[0] != 0)
 		tool_json_text(json, "problem", fault);

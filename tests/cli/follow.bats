@@ -24,7 +24,7 @@ leader() { # lines of a shell script, which has $method, $path, $query
 }
 
 teardown() {
-	[ -z "${LEADER-}" ] || kill "$LEADER" 2>/dev/null || true
+	[ -z "${LEADER-}" ] || kill -- "-$LEADER" 2>/dev/null || true
 }
 
 need_curl() {
@@ -203,7 +203,7 @@ esac'
 	try() { # status, words, script
 		leader "$3"
 		says "$1" "$2" -q --once -l copy "$URL"
-		kill "$LEADER"
+		kill -- "-$LEADER"
 		[ "$(root copy)" = "$(valori-replay --state --at=5 db | awk -F '\t' '$1 == "state_root" { print $2 }')" ]
 	}
 	try 2 "token" "printf 'HTTP/1.1 401 Unauthorized\r\n\r\n{\"error\":\"no\"}'"
@@ -218,6 +218,9 @@ esac'
 	try 1 "another log than this store" "ok; printf 'X-Valori-Log-Id: 00\r\n'; end"
 	try 1 "another log than this store" "ok; end; cd $PWD; exec valori-replay -o - --from=5 third"
 	try 2 "has dimension 3, this store 2" "ok; end; cd $PWD; exec valori-replay -o - --from=5 wide"
+	cp stream newer
+	set_version newer 2 4092
+	try 7 "version 2" "ok; end; cat $PWD/newer"
 	try 1 "another height" "ok; end; cd $PWD; exec valori-replay -o - --from=4 db"
 	try 6 "the stream has ended" "ok; printf 'X-Valori-Height: 7\r\n'; end; head -c 5000 $PWD/stream | head -c 4200"
 	cp -r fork copy2
@@ -229,6 +232,19 @@ esac'
 	[ "$(fingerprint copy | grep events.log)" = "$(grep events.log <<<"$before")" ]
 }
 
+@test "a leader whose clock was set back is the same leader" {
+	need_curl
+	if grep -q '^SANITIZED = yes' "$BUILD/config.mak"; then skip "a sanitizer wants to be loaded first itself"; fi
+	store db 4 2 2
+	cp -r db copy
+	rows 4 2 2 z | FAIL_CLOCK=86400 LD_PRELOAD=$(cd "$BUILD" && pwd)/tests/fault/failing.so \
+		valori-ingest -q -l db --batch 2 >/dev/null
+	leader "$SERVES"
+	sed -i "s/ db ;;/ ${PWD//\//\\/}\/db ;;/;s/ok; end/ok; printf 'X-Valori-Height: 8\\\\r\\\\n'; end/" srv/answer
+	valori-follow -q --once -l copy "$URL"
+	same db copy
+}
+
 @test "slow leaders, and such as send more than may be, are given up" {
 	need_curl
 	store db 5 2 1
@@ -237,7 +253,7 @@ esac'
 	leader "ok; end; cat $PWD/stream $PWD/head /dev/zero"
 	says 5 "commit 5 has 536870976 bytes, more than --commit-max=1048576" -q -l copy --commit-max=1M "$URL"
 	[ "$(state copy height)" = 5 ]
-	kill "$LEADER"
+	kill -- "-$LEADER"
 	[ -n "${VALORI_LONG-}" ] || return 0
 	leader "ok; end; head -c 4200 $PWD/stream; while printf x; do sleep 1; done"
 	says 6 "too slowly" -q --once -l slow "$URL"
@@ -253,7 +269,7 @@ esac'
 	valori-follow -q --once -l copy --token-file=token "$URL"
 	same db copy
 	VALORI_AUTH_TOKEN=s3cret valori-follow -q --once -o - "$URL" | cmp - <(valori-replay -o - db)
-	kill "$LEADER"
+	kill -- "-$LEADER"
 	leader 'echo "${HTTP_AUTHORIZATION-none}" >>other'
 	other=$URL
 	leader "printf 'HTTP/1.1 307 There\r\nLocation: $other/\r\n\r\n'"

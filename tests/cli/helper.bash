@@ -33,6 +33,16 @@ store() { # path, n, dim, [batch]
 	[ "$(wc -l <"$BATS_TEST_TMPDIR/ids")" = "$2" ]
 }
 
+# Makes a header of another version, with the checksum that goes with it.
+set_version() { # file, version, bytes of the header before its checksum
+	perl -e 'my ($path, $version, $end) = @ARGV;
+		open my $file, "+<:raw", $path or die; read $file, my $data, $end;
+		substr $data, 8, 4, pack "V", $version;
+		my $crc = 0xffffffff;
+		for (unpack "C*", $data) { $crc ^= $_; $crc = $crc >> 1 ^ 0x82f63b78 * ($crc & 1) for 1 .. 8 }
+		seek $file, 0, 0; print $file $data, pack "V", ~$crc & 0xffffffff;' "$@"
+}
+
 # A store in which every kind of event happened.
 rich_store() { # path
 	store "$1" 20 4 5

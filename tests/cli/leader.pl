@@ -11,6 +11,7 @@ use warnings;
 use IO::Socket::INET;
 
 my $directory = shift;
+setpgrp; # it ends with all that it has started: kill -- -PID
 my $server = IO::Socket::INET->new(Listen => 64, LocalAddr => '127.0.0.1', ReuseAddr => 1) or die "listen: $!";
 open my $port, '>', "$directory/port.new" or die $!;
 print $port $server->sockport, "\n";

@@ -183,6 +183,7 @@ insert() { # url, count, first
 	sleep 0.3
 	[[ $(curl -s "$URL/v1/replication/state" | jq -r '.status + " " + .detail') == "Diverged "*"from commit $flip_at on"* ]]
 	[ "$(curl -s "$URL/v1/records/5" | jq .id)" = 5 ]
+	[[ $(curl -s "$URL/health" | jq -r '.status + " " + .problem') == "degraded "*"from commit $flip_at on"* ]]
 }
 
 @test "what a node has now can be searched without keeping it" {
