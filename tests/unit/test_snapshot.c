@@ -748,7 +748,7 @@ static void check_goes_on(struct sample *sample, struct bytes bytes, bool is_pac
 	if (open_bytes(&snapshot, bytes, &error) != VALORI_OK || vl_snapshot_verify(&snapshot, &error) != VALORI_OK ||
 	    sample_load(&loaded, &snapshot, 0, &error) != VALORI_OK) {
 		printf("# %s\n", error.message);
-		check(false, what);
+		check(false, "%s", what);
 		return;
 	}
 	written = bytes_of(&loaded);
