@@ -148,43 +148,6 @@ static bool take_log(struct follow_stream *stream, const uint8_t *data, size_t s
 
 /* ---- a line of JSON for each commit ---- */
 
-static int base64_digit(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-/* In place: the bytes are never more than the digits. -1: it is not base64. */
-static int64_t base64_decode(char *text, size_t size)
-{
-	uint8_t *out = (uint8_t *)text;
-	size_t used = 0;
-
-	if (size % 4 != 0)
-		return -1;
-	for (size_t i = 0; i < size; i += 4) {
-		bool is_last = i + 4 == size;
-		int padding = is_last ? (text[i + 3] == '=') + (text[i + 2] == '=' && text[i + 3] == '=') : 0;
-		uint32_t bits = 0;
-
-		for (int j = 0; j < 4; j++) {
-			int digit = j >= 4 - padding ? 0 : base64_digit(text[i + (size_t)j]);
-
-			if (digit < 0)
-				return -1;
-			bits = bits << 6 | (uint32_t)digit;
-		}
-		for (int j = 0; j < 3 - padding; j++)
-			out[used++] = (uint8_t)(bits >> (16 - 8 * j));
-	}
-	return (int64_t)used;
-}
-
 struct members {
 	struct slice commit, b64, log, error, code;
 };
@@ -239,7 +202,7 @@ static bool take_object(struct follow_stream *stream, char *text, size_t size)
 {
 	struct members members;
 	uint64_t number;
-	int64_t count;
+	size_t count;
 	char *bytes;
 
 	if (!read_members(text, size, &members))
@@ -249,8 +212,7 @@ static bool take_object(struct follow_stream *stream, char *text, size_t size)
 			      members.error.size < 200 ? (int)members.error.size : 200, members.error.text);
 	if (members.log.text != NULL && !stream->has_header) {
 		bytes = text + (members.log.text - text);
-		count = base64_decode(bytes, members.log.size);
-		if (count != HEADER)
+		if (!json_base64(members.log, bytes, &count) || count != HEADER)
 			return refuse(stream, TOOL_DAMAGED, "the header of the log is not what it should be");
 		stream->has_header = true;
 		return take_log(stream, (const uint8_t *)bytes, HEADER);
@@ -258,14 +220,14 @@ static bool take_object(struct follow_stream *stream, char *text, size_t size)
 	if (members.b64.text == NULL)
 		return true; /* about something else */
 	bytes = text + (members.b64.text - text);
-	count = base64_decode(bytes, members.b64.size);
-	if (count < COMMIT_HEADER || commit_size((const uint8_t *)bytes) != (uint64_t)count ||
+	if (!json_base64(members.b64, bytes, &count) || count < COMMIT_HEADER ||
+	    commit_size((const uint8_t *)bytes) != count ||
 	    !json_u64(members.commit, &number) || number != vl_get64((const uint8_t *)bytes + 16))
 		return refuse(stream, TOOL_DAMAGED, "what came for commit %.*s is no whole commit",
 			      members.commit.size < 20 ? (int)members.commit.size : 20,
 			      members.commit.text != NULL ? members.commit.text : "");
 	return put_header(stream, vl_get64((const uint8_t *)bytes + 24)) &&
-	       take_log(stream, (const uint8_t *)bytes, (size_t)count);
+	       take_log(stream, (const uint8_t *)bytes, count);
 }
 
 /* ---- lines ---- */

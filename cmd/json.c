@@ -521,3 +521,43 @@ struct slice json_element(struct slice array, size_t index)
 		p++;
 	return (struct slice){first, (size_t)(p - first)};
 }
+
+static int base64_digit(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+bool json_base64(struct slice text, void *out, size_t *out_size)
+{
+	uint8_t *next = out;
+	size_t padding = 0;
+
+	if (text.size % 4 != 0)
+		return false;
+	while (padding < 2 && padding < text.size && text.text[text.size - 1 - padding] == '=')
+		padding++;
+	*out_size = text.size / 4 * 3 - padding;
+	for (size_t i = 0; i < text.size; i += 4) {
+		size_t digits = i + 4 == text.size ? 4 - padding : 4;
+		uint32_t bits = 0;
+
+		for (size_t j = 0; j < 4; j++) {
+			int digit = j < digits ? base64_digit(text.text[i + j]) : 0;
+
+			if (digit < 0)
+				return false;
+			bits = bits << 6 | (uint32_t)digit;
+		}
+		if ((bits & ((UINT32_C(1) << 8 * (4 - digits)) - 1)) != 0)
+			return false;
+		for (size_t j = 0; j + 1 < digits; j++)
+			*next++ = (uint8_t)(bits >> (16 - 8 * j));
+	}
+	return true;
+}

@@ -173,53 +173,13 @@ static bool is_number(const struct line *line, enum member member)
 	       (line->types[member] == JSON_STRING && json_u64(line->values[member], &ignored));
 }
 
-static int base64_digit(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-/* RFC 4648 section 4: padded, no line feeds, unused bits zero. *size becomes that of the bytes. */
-static bool decode_base64(struct slice text, char *out, size_t *size)
-{
-	size_t padding = 0;
-
-	if (text.size % 4 != 0)
-		return false;
-	while (padding < 2 && padding < text.size && text.text[text.size - 1 - padding] == '=')
-		padding++;
-	*size = text.size / 4 * 3 - padding;
-	for (size_t i = 0; i < text.size; i += 4) {
-		size_t digits = i + 4 == text.size ? 4 - padding : 4;
-		uint32_t bits = 0;
-
-		for (size_t j = 0; j < 4; j++) {
-			int digit = j < digits ? base64_digit(text.text[i + j]) : 0;
-
-			if (digit < 0)
-				return false;
-			bits = bits << 6 | (uint32_t)digit;
-		}
-		if ((bits & ((UINT32_C(1) << 8 * (4 - digits)) - 1)) != 0)
-			return false;
-		for (size_t j = 0; j + 1 < digits; j++)
-			*out++ = (char)(bits >> (16 - 8 * j));
-	}
-	return true;
-}
-
 static void read_base64(struct line *line, valori_op *op)
 {
 	struct slice text = text_of(line, METADATA_BASE64);
 	char *room = rows_scratch(line->rows, text.size);
 	size_t size = 0;
 
-	if (room == NULL || !decode_base64(text, room, &size))
+	if (room == NULL || !json_base64(text, room, &size))
 		fail(line, "member 'metadata_base64': not base64 with padding");
 	op->metadata = (const uint8_t *)room;
 	op->metadata_size = (uint32_t)size;

@@ -74,23 +74,6 @@ const struct tool tool = {
 	.has = 0,
 };
 
-static const char *read_token(const char *path)
-{
-	static char token[4096];
-	FILE *file = fopen(path, "re");
-	size_t size;
-
-	if (file == NULL)
-		tool_usage("--token-file: %s: %s", path, tool_errno());
-	size = fread(token, 1, sizeof(token) - 1, file);
-	fclose(file);
-	token[size] = 0;
-	token[strcspn(token, "\r\n")] = 0;
-	if (token[0] == 0)
-		tool_usage("--token-file: %s: no token in its first line", path);
-	return token;
-}
-
 static valori_index_kind parse_index(const char *value)
 {
 	static const char *const names[] = {"auto", "brute", "hnsw", "ivf"};
@@ -121,7 +104,7 @@ static void take(struct serve_config *config, int option, const char *value)
 		config->sync = value[0] == 'a' ? VALORI_SYNC_ALWAYS : VALORI_SYNC_NONE;
 		break;
 	case OPT_SEGMENT_SIZE: config->segment_size = tool_size(value, 64 << 10, UINT64_MAX); break;
-	case OPT_TOKEN_FILE: config->token = read_token(value); break;
+	case OPT_TOKEN_FILE: config->token = tool_read_token(value); break;
 	case OPT_INSECURE: config->insecure = true; break;
 	case OPT_THREADS: config->threads = (uint32_t)tool_number(value, 1, 1024); break;
 	case OPT_CONNECTIONS: config->connections = (uint32_t)tool_number(value, 1, 16384); break;

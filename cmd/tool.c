@@ -655,6 +655,23 @@ void tool_tsv(FILE *file, const void *bytes, size_t size)
 	}
 }
 
+const char *tool_read_token(const char *path)
+{
+	static char token[4096];
+	FILE *file = fopen(path, "re");
+	size_t size;
+
+	if (file == NULL)
+		tool_usage("--token-file: %s: %s", path, tool_errno());
+	size = fread(token, 1, sizeof(token) - 1, file);
+	fclose(file);
+	token[size] = 0;
+	token[strcspn(token, "\r\n")] = 0;
+	if (token[0] == 0)
+		tool_usage("--token-file: %s: no token in its first line", path);
+	return token;
+}
+
 void tool_base64(FILE *file, const void *bytes, size_t size)
 {
 	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

@@ -115,6 +115,8 @@ void tool_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void tool_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* What errno says, in the grammar of messages. */
 const char *tool_errno(void);
+/* The first line of the file, without its end; without one, or when it cannot be read, the program ends. */
+const char *tool_read_token(const char *path);
 /* Says what error says; returns the exit status of its code. */
 int tool_fail(const valori_error *error);
 /* The same after an open of path: not there is TOOL_SYSTEM, something not found in it is TOOL_NO. */

@@ -233,23 +233,6 @@ static int run(void)
 	return status;
 }
 
-static const char *read_token(const char *path)
-{
-	static char token[4096];
-	FILE *file = fopen(path, "re");
-	size_t size;
-
-	if (file == NULL)
-		tool_usage("--token-file: %s: %s", path, tool_errno());
-	size = fread(token, 1, sizeof(token) - 1, file);
-	fclose(file);
-	token[size] = 0;
-	token[strcspn(token, "\r\n")] = 0;
-	if (token[0] == 0)
-		tool_usage("--token-file: %s: no token in its first line", path);
-	return token;
-}
-
 int main(int argc, char **argv)
 {
 	const char *value, *output_path = NULL, *token = getenv("VALORI_AUTH_TOKEN"), *leader = "-";
@@ -275,7 +258,7 @@ int main(int argc, char **argv)
 		case OPT_EXPECTED_HASH: expect = value; break;
 		case OPT_NO_VECTORS: no_vectors = true; break;
 		case OPT_COMMIT_MAX: follow.commit_max = tool_size(value, 4096, (uint64_t)1 << 30); break;
-		case OPT_TOKEN_FILE: token = read_token(value); break;
+		case OPT_TOKEN_FILE: token = tool_read_token(value); break;
 		default: break;
 		}
 	if (argc - optind > 1)
