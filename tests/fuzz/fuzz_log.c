@@ -203,7 +203,8 @@ static void add_piece(struct maker *maker, enum piece what, struct fuzz_input in
 		maker->is_sound = false;
 		break;
 	case SEGMENT:
-		if (maker->last + 1 < SEGMENTS && maker->commit != 0) {
+		/* Its name is its first event: no two have the same. */
+		if (maker->last + 1 < SEGMENTS && maker->sample.position.height != maker->first_events[maker->last]) {
 			maker->last++;
 			begin_segment(maker);
 		}
