@@ -491,6 +491,24 @@ static void put_commit(struct stream *stream, const struct piece *piece, const u
 	atomic_fetch_add_explicit(&stream->r->sent_bytes, piece->size, memory_order_relaxed);
 }
 
+/* Which log this is, and where the stream begins in it: as a file would begin. */
+static void put_header(struct stream *stream)
+{
+	uint8_t header[4096];
+
+	if (valori_log_header(stream->log, header, NULL) != VALORI_OK)
+		return;
+	if (stream->form == BYTES) {
+		put(stream, header, sizeof(header));
+		return;
+	}
+	if (stream->form == EVENTS)
+		put(stream, "event: log\ndata: ", 17);
+	put(stream, "{\"log\":\"", 8);
+	put_base64(stream, header, sizeof(header));
+	put(stream, "\"}\n\n", stream->form == EVENTS ? 4 : 3);
+}
+
 static void put_view(struct stream *stream, const valori_commit_view *commit)
 {
 	put_commit(stream,
@@ -794,7 +812,6 @@ static void run_stream(struct exchange *x)
 	valori_log_info about;
 	valori_commit_view commit;
 	valori_info info;
-	uint8_t header[4096];
 
 	stream.out = exchange_alloc(x, OUT_BYTES, 1);
 	if (stream.out == NULL || !read_start(x, &stream.height) || !exchange_enter(x))
@@ -811,8 +828,7 @@ static void run_stream(struct exchange *x)
 		return;
 	stream.log_id = about.log_id;
 	begin_stream(&stream, &info, &about);
-	if (stream.form == BYTES && valori_log_header(stream.log, header, NULL) == VALORI_OK)
-		put(&stream, header, sizeof(header));
+	put_header(&stream);
 	if (commit.event_count > 0)
 		put_view(&stream, &commit);
 	while (!x->http->is_head && stream_files(&stream) && stream_ring(&stream))

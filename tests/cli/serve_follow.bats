@@ -186,6 +186,21 @@ insert() { # url, count, first
 	[[ $(curl -s "$URL/health" | jq -r '.status + " " + .problem') == "degraded "*"from commit $flip_at on"* ]]
 }
 
+@test "curl brings the stream, in each of its forms: a store is made, and continued" {
+	store lead 20 4 3
+	named lead
+	for accept in text/event-stream application/x-ndjson application/octet-stream; do
+		rm -rf copy
+		for more in 0 2; do
+			insert "$URL" "$more" "$more"
+			from=$(state copy height 2>/dev/null) || from=0
+			curl -sN -m 1 -H "Accept: $accept" "$URL/v1/replication/events?start_offset=${from:-0}" |
+				valori-follow -q -l copy -
+			same lead copy
+		done
+	done
+}
+
 @test "what a node has now can be searched without keeping it" {
 	rows 50 128 | valori-ingest -q -l lead >/dev/null
 	perl -e 'print pack("V", 128), map { pack("f<", 1) } 1 .. 128' >q.fvecs
