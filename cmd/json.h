@@ -76,8 +76,8 @@ bool json_u64(struct slice digits, uint64_t *out);
 /* The text of element number index of an array of numbers that was read without a fault. */
 struct slice json_element(struct slice array, size_t index);
 /*
- * The bytes that a string says in base64 (RFC 4648 section 4: padded, no line feeds, unused bits zero). out has room for
- * size / 4 * 3 of them, and may be the text itself. false: it is not that.
+ * The bytes that a string says in base64 (RFC 4648 section 4: padded, no line feeds, unused bits zero). out has room
+ * for size / 4 * 3 of them, and may be the text itself. false: it is not that.
  */
 bool json_base64(struct slice text, void *out, size_t *out_size);
 
