@@ -456,3 +456,15 @@ valori_code vl_codes_append(struct vl_codes *codes, const struct vl_state *state
 	code_rows(codes, state, add_ids(codes, state, codes->count, first, last));
 	return VALORI_OK;
 }
+
+bool vl_codes_extend(struct vl_codes *codes, const struct vl_state *state, uint64_t first, uint64_t last)
+{
+	uint64_t wanted = codes->count + (last - first), room = VL_CODES_BLOCK;
+
+	while (room < wanted)
+		room *= 2;
+	if (room > VL_CODES_MAX || !reserve(codes, (uint32_t)room))
+		return false;
+	code_rows(codes, state, add_ids(codes, state, codes->count, first, last));
+	return true;
+}

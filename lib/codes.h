@@ -85,6 +85,12 @@ valori_code vl_codes_append(struct vl_codes *codes, const struct vl_state *state
 			    uint32_t *renumbered, bool *settled, valori_error *error);
 
 /*
+ * The same without settling, however many rows there are: for codes that are no part of an index. false: out of
+ * memory, unchanged.
+ */
+bool vl_codes_extend(struct vl_codes *codes, const struct vl_state *state, uint64_t first, uint64_t last);
+
+/*
  * A query (dim raw little-endian components that satisfy the acceptance rule) to its code (stride bytes,
  * aligned to 64); its residual, rounded up.
  */

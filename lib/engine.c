@@ -576,6 +576,7 @@ static valori_code make_store(const valori_options *options, const struct vl_os 
 	vl_buf_init(&store->digests, env);
 	vl_buf_init(&store->table, env);
 	pthread_mutex_init(&store->mutex, NULL);
+	vl_engine_init_tail(store);
 	/* Deadlines are counted on the clock that nobody sets. */
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -609,6 +610,7 @@ static void free_store(valori *store)
 	pthread_cond_destroy(&store->changed);
 	pthread_cond_destroy(&store->has_work);
 	pthread_mutex_destroy(&store->mutex);
+	vl_engine_free_tail(store);
 	vl_release(store->env, store, sizeof(*store));
 }
 

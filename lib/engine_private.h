@@ -59,6 +59,16 @@ struct valori_view {
 	struct vl_round *round; /* what it searches with, or NULL */
 };
 
+/* Codes of the records behind a round; engine_tail.c. */
+struct vl_tail {
+	pthread_mutex_t mutex;
+	uint64_t since, boundary; /* of the round */
+	struct vl_codes codes;    /* of slots covered by the round ... slots - 1, as far as they were visible */
+	uint64_t slots;
+	uint64_t publication; /* for which versions: this one and later ones */
+	uint64_t used;	      /* comparisons that codes would have saved */
+};
+
 struct vl_waiter { /* a batch that waits for its commit; it is its caller's */
 	valori_batch *batch;
 	const struct vl_waiter *before; /* of the same caller: when that is refused, this one is not tried */
@@ -121,6 +131,7 @@ struct valori {
 	struct vl_round *waiting, **last_waiting; /* [mutex] those that are due and not begun, in order */
 	bool has_builder_failed;         /* [mutex] */
 	struct vl_scratch *scratches;    /* [mutex] of searches, to be used again */
+	struct vl_tail tail;
 	uint64_t publication;            /* [mutex] */
 	struct vl_position published;    /* [mutex] */
 	struct vl_totals totals;         /* [mutex] of the published state */
@@ -207,6 +218,15 @@ void vl_engine_free_filtered(const struct vl_env *env, struct vl_filtered *filte
 void vl_engine_free_scratches(valori *store);
 /* Is the record, with its vector, what its leaf says? Else DAMAGED. */
 valori_code vl_engine_prove_record(const struct vl_version *version, uint64_t id, valori_error *error);
+
+/* engine_tail.c */
+void vl_engine_init_tail(valori *store);
+void vl_engine_free_tail(valori *store);
+/*
+ * Codes of the records from the round of the view up to the slot that is returned: to be freed, when that is not the
+ * round's end. queries: how many will be asked.
+ */
+uint64_t vl_engine_take_tail(const valori_view *view, size_t queries, struct vl_codes *out);
 
 /* engine_view.c */
 void vl_engine_describe(const struct vl_kernels *kernels, const struct vl_position *position,

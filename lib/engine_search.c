@@ -33,6 +33,8 @@ struct plan {
 	const uint32_t *list;    /* LIST: rows */
 	size_t length;
 	uint64_t matched;
+	const struct vl_codes *tail; /* of the records behind the index ... */
+	uint64_t tail_slots;         /* ... up to this one; NULL: none of them have codes */
 };
 
 struct slice { /* one thread's part of the records, or of the queries */
@@ -40,7 +42,8 @@ struct slice { /* one thread's part of the records, or of the queries */
 	const uint8_t *queries;
 	size_t count;
 	uint32_t rows_first, rows_last; /* of the index */
-	uint64_t first, last;           /* records behind it, or all */
+	uint32_t tail_first, tail_last; /* rows of the tail */
+	uint64_t first, last;           /* records behind both, or all */
 	valori_hit *heaps;
 	size_t *hits;
 	struct vl_scratch *scratch;
@@ -112,6 +115,12 @@ static void *search_slice(void *argument)
 	struct slice *slice = argument;
 
 	slice->code = search_index(slice);
+	if (slice->code == VALORI_OK && slice->tail_first < slice->tail_last) {
+		slice->counts.scanned += (uint64_t)(slice->tail_last - slice->tail_first) * slice->count;
+		slice->code = vl_codes_search(slice->plan->tail, slice->plan->state, slice->queries, slice->count,
+					      slice->plan->k, slice->plan->filter, slice->tail_first, slice->tail_last,
+					      slice->heaps, slice->hits, &slice->counts.compared, &slice->error);
+	}
 	if (slice->code == VALORI_OK)
 		slice->code = vl_brute_search(slice->plan->state, slice->queries, slice->count, slice->plan->k,
 					      slice->plan->filter, slice->first, slice->last, slice->heaps, slice->hits,
@@ -319,8 +328,8 @@ static void share_out(const struct plan *plan, const uint8_t *queries, size_t co
 		      size_t threads)
 {
 	const struct vl_index *index = plan->kind == VALORI_PLAN_SCAN ? NULL : plan->index;
-	uint64_t slots = vl_state_slots(plan->state, VL_RECORDS), tail = index == NULL ? 0 : index->schedule.covered;
-	uint32_t rows = index == NULL ? 0 : index->codes.count;
+	uint64_t slots = vl_state_slots(plan->state, VL_RECORDS), behind = index == NULL ? 0 : plan->tail_slots;
+	uint32_t rows = index == NULL ? 0 : index->codes.count, tail = plan->tail == NULL ? 0 : plan->tail->count;
 
 	for (size_t i = 0; i < threads; i++) {
 		struct slice *slice = &slices[i];
@@ -331,15 +340,18 @@ static void share_out(const struct plan *plan, const uint8_t *queries, size_t co
 
 			slice->queries = queries + first * plan->state->dim * 4;
 			slice->count = (size_t)cut(0, count, i + 1, threads) - first;
-			slice->first = tail;
+			slice->tail_last = tail;
+			slice->first = behind;
 			slice->last = slots;
 		} else {
 			slice->queries = queries;
 			slice->count = count;
 			slice->rows_first = (uint32_t)cut(0, rows, i, threads);
 			slice->rows_last = (uint32_t)cut(0, rows, i + 1, threads);
-			slice->first = cut(tail, slots, i, threads);
-			slice->last = cut(tail, slots, i + 1, threads);
+			slice->tail_first = (uint32_t)cut(0, tail, i, threads);
+			slice->tail_last = (uint32_t)cut(0, tail, i + 1, threads);
+			slice->first = cut(behind, slots, i, threads);
+			slice->last = cut(behind, slots, i + 1, threads);
 		}
 	}
 }
@@ -558,6 +570,7 @@ valori_code valori_search(const valori_view *view, const int32_t *queries, size_
 	valori_explanation explanation = {.matched = VALORI_NONE};
 	struct vl_filtered *own = NULL;
 	struct vl_filter filter;
+	struct vl_codes tail;
 	struct plan plan;
 	size_t size, threads;
 	uint8_t *bytes;
@@ -594,6 +607,10 @@ valori_code valori_search(const valori_view *view, const int32_t *queries, size_
 		return code;
 	if (!is_by_query(&plan) && threads > slots / SLICE_MIN + 1)
 		threads = (size_t)(slots / SLICE_MIN + 1);
+	if (plan.kind != VALORI_PLAN_SCAN) {
+		plan.tail_slots = vl_engine_take_tail(view, count, &tail);
+		plan.tail = plan.tail_slots > plan.index->schedule.covered ? &tail : NULL;
+	}
 	size = count * version->state.dim * 4;
 	bytes = vl_alloc(version->env, size);
 	explain(&plan, view, &explanation);
@@ -603,6 +620,8 @@ valori_code valori_search(const valori_view *view, const int32_t *queries, size_
 		code = search(view->store, version, &plan, bytes, count, threads, out, out_counts, &explanation, error);
 	vl_release(version->env, bytes, size);
 	vl_engine_free_filtered(version->env, own);
+	if (plan.tail != NULL)
+		vl_codes_free(&tail);
 	if (known.explanation != NULL)
 		*known.explanation = explanation;
 	return code;

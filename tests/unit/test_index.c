@@ -958,6 +958,65 @@ static void test_refusals(void)
 	valori_close(store, NULL);
 }
 
+/*
+ * What lies behind the last round is coded once many have asked: every version goes on finding what it had, whatever
+ * was coded for the ones after it.
+ */
+static void test_tail(void)
+{
+	enum { VERSIONS = 24 };
+	static struct answers truth[VERSIONS], found;
+	valori_view *views[VERSIONS];
+	valori_search_options plain = VALORI_SEARCH_INIT, tagged = VALORI_SEARCH_INIT;
+	char directory[256];
+	int32_t queries[QUERIES * DIM];
+	unsigned differences = 0, wrong = 0, exact = 0;
+	uint64_t seed = 5, compared = 0;
+	valori *store;
+
+	stores_make(directory);
+	store = open_at(directory, VALORI_WRITE | VALORI_CREATE | VALORI_INDEX);
+	configure(store, 1, VALORI_INDEX_BRUTE);
+	fill(store, &seed, 2600, 150, 3);
+	draw_queries(&seed, queries);
+	tagged.has_tag = 1;
+	tagged.tag = 1;
+	for (unsigned version = 0; version < VERSIONS; version++) {
+		valori *other;
+		valori_view *view;
+
+		wrong += fill(store, &seed, 2640 + 110 * version, 30, 5);
+		valori_view_open(store, &views[version], NULL);
+		valori_view_settle(views[version], NULL);
+		/* The truth comes from a scan, without an index. */
+		valori_flush(store, NULL);
+		other = open_at(directory, VALORI_READ);
+		valori_view_open(other, &view, NULL);
+		wrong += !ask(view, queries, version % 2 ? tagged : plain, &truth[version]);
+		wrong += truth[version].explanation.plan != VALORI_PLAN_SCAN;
+		valori_view_close(view);
+		valori_close(other, NULL);
+		/* Every third is asked at once, the others not before newer ones were. */
+		if (version % 3 != 0)
+			continue;
+		wrong += !ask(views[version], queries, version % 2 ? tagged : plain, &found);
+		exact += found.explanation.plan != VALORI_PLAN_SCAN;
+		compared += found.explanation.compared;
+		differences += memcmp(found.hits, truth[version].hits, sizeof(found.hits)) != 0 ||
+			       memcmp(found.counts, truth[version].counts, sizeof(found.counts)) != 0;
+	}
+	for (unsigned version = VERSIONS; version-- > 0;) {
+		wrong += !ask(views[version], queries, version % 2 ? tagged : plain, &found);
+		differences += memcmp(found.hits, truth[version].hits, sizeof(found.hits)) != 0 ||
+			       memcmp(found.counts, truth[version].counts, sizeof(found.counts)) != 0;
+		valori_view_close(views[version]);
+	}
+	check(wrong == 0 && exact == 8 && compared > 0, "versions with a tail can be asked");
+	check_u64(differences, 0, "the tail's codes change no answer, of older versions neither");
+	valori_close(store, NULL);
+	stores_remove(directory);
+}
+
 int main(void)
 {
 	test_ways(VALORI_INDEX_BRUTE, 2600, "codes");
@@ -973,6 +1032,7 @@ int main(void)
 	test_answers(VALORI_INDEX_HNSW, "the same with a graph");
 	test_answers(VALORI_INDEX_IVF, "the same with lists");
 	test_beside_writer();
+	test_tail();
 	test_few();
 	test_hollow();
 	test_all_equal();
