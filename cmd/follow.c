@@ -44,6 +44,7 @@ struct attempt {
 	int status;	  /* what is wrong with the leader, with fault */
 	char fault[320];
 	atomic_ullong target; /* height of the leader when it was asked */
+	atomic_bool is_told;  /* ... which it has said */
 	uint64_t probed_ns, within_ns, within_at;
 	unsigned misses;
 	/* the reader's */
@@ -289,6 +290,7 @@ static bool on_begin(void *context, const struct client_answer *answer)
 	if (answer->height != UINT64_MAX) {
 		set_leader_height(follow, answer->height);
 		attempt->target = answer->height;
+		attempt->is_told = true;
 	}
 	return true;
 }
@@ -595,6 +597,15 @@ static bool comes_more(struct attempt *attempt, const valori_commit_view *commit
 	       poll(&descriptor, 1, (int)((GROUP_NS - waited_ns) / 1000000)) > 0;
 }
 
+/* All that a leader had when it was asked once; one that does not say how much that is, is read to its end. */
+static bool is_all_here(const struct attempt *attempt)
+{
+	const struct follow *follow = attempt->follow;
+
+	return follow->once && follow->leader != NULL && attempt->is_told &&
+	       follow->at.height >= atomic_load(&attempt->target);
+}
+
 static int take_all(struct attempt *attempt, valori_log *log)
 {
 	struct follow *follow = attempt->follow;
@@ -623,7 +634,7 @@ static int take_all(struct attempt *attempt, valori_log *log)
 					  ? FOLLOW_SYNCING
 					  : FOLLOW_SYNCED,
 				  "");
-		if (follow->once && follow->leader != NULL && follow->at.height >= attempt->target) {
+		if (is_all_here(attempt)) {
 			attempt->is_done = true;
 			break;
 		}
@@ -650,7 +661,7 @@ static int read_stream(struct attempt *attempt)
 		status = follow->begun(follow->context, log);
 	if (status == TOOL_OK && follow->at.height >= attempt->target)
 		set_state(follow, FOLLOW_SYNCED, "");
-	if (status == TOOL_OK && follow->once && follow->leader != NULL && follow->at.height >= attempt->target)
+	if (status == TOOL_OK && is_all_here(attempt))
 		attempt->is_done = true;
 	else if (status == TOOL_OK)
 		status = take_all(attempt, log);

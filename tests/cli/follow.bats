@@ -41,7 +41,7 @@ same() { # store, store
 says() { # status, words, arguments of valori-follow...
 	local status=$1 words=$2 code=0
 	shift 2
-	timeout -k 1 60 valori-follow "$@" >out 2>err </dev/null || code=$?
+	timeout -k 1 120 valori-follow "$@" >out 2>err </dev/null || code=$?
 	[ "$code" = "$status" ] || fail "$*: status $code, says $(cat err)"
 	[[ $(tail -n 1 err) == "valori-follow: "*"$words"* ]] || fail "$*: says '$(cat err)'"
 }
@@ -223,6 +223,7 @@ esac'
 	try 7 "version 2" "ok; end; cat $PWD/newer"
 	try 1 "another height" "ok; end; cd $PWD; exec valori-replay -o - --from=4 db"
 	try 6 "the stream has ended" "ok; printf 'X-Valori-Height: 7\r\n'; end; head -c 5000 $PWD/stream | head -c 4200"
+	try 6 "the stream has ended" "ok; end; head -c 4096 $PWD/stream" # without a word about its height
 	cp -r fork copy2
 	leader "ok; end; cd $PWD; exec valori-replay -o - --from=9 copy3"
 	cp -r db copy3
