@@ -807,7 +807,9 @@ static enum ending try(struct follow *follow, int *out_status, bool *out_went_we
 		if (*out_status == TOOL_OK)
 			ending = judge_end(attempt, out_status);
 	}
-	*out_went_well = attempt->taken > 0 || (attempt->answer.status == 200 && follow_now_ns() - began > STEADY_NS);
+	/* Who follows once wants commits, and not a connection that lasts. */
+	*out_went_well = attempt->taken > 0 || (!follow->once && attempt->answer.status == 200 &&
+						follow_now_ns() - began > STEADY_NS);
 	client_answer_free(&attempt->answer);
 	follow_stream_free(&attempt->stream);
 	free(attempt);
